@@ -1,0 +1,77 @@
+"""`make run`: a sample dataset, a private link to it, and a server that holds both."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+import time
+from pathlib import Path
+
+from zarrlink.errors import ZarrlinkError
+from zarrlink.http.page import layer_paths
+from zarrlink.links.model import Link
+from zarrlink.links.service import LinkRequest, create_link
+from zarrlink_local import sample, server
+from zarrlink_local.expiry import in_words
+from zarrlink_local.machine import Machine, now_ms, open_machine
+
+NAME = "made by make run"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--home", type=Path, default=Path(".zarrlink"), help="where sample and state are kept")
+    parser.add_argument("--port", type=int, default=8080, help="0 takes a free one")
+    parser.add_argument("--size", type=int, nargs=3, default=(512, 512, 256), help="voxels x y z of a new sample")
+    options = parser.parse_args()
+    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
+    folder = options.home / sample.NAME
+    if not folder.exists():
+        options.home.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        sample.write_sample(folder, size_xyz=tuple(options.size), seed=7, progress=show_progress)
+        print(f"\rmade the sample {folder} in {time.monotonic() - started:.0f} s", file=sys.stderr)
+    machine = open_machine(options.home / "state.sqlite")
+    listener = server.listen(options.port)
+    address = f"http://{server.LOOPBACK}:{listener.getsockname()[1]}"
+    machine.set_address(address)
+    link = sample_link(machine, folder)
+    page = f"{address}/zarr/{machine.keys.token(link.id)}/"
+    print(f"""
+A private link to the sample dataset; expires {in_words(link.expires_ms, now_ms())}.
+
+Open its page:
+    {page}
+
+Read voxels (the environment .venv has zarr):
+    import zarr
+    em = zarr.open_group("{page}{layer_paths("em")["v3"]}", mode="r")["0"]
+    print(em[128, 200:204, 200:210])  # z, y, x
+
+Revoke it: .venv/bin/zarrlink links revoke {link.id}        Stop: Ctrl-C
+""", flush=True)  # fmt: skip
+    server.run(server.create_app(machine, address), listener)
+
+
+def sample_link(machine: Machine, folder: Path) -> Link:
+    """The link that an earlier run made, if it still opens; else a new one."""
+    record = machine.catalogue.register(sample.NAME, str(folder.resolve()), now_ms())
+    for link in machine.links.of_owner("operator"):
+        if link.name == NAME and link.view.dataset == record.id and not link.is_expired(now_ms()):
+            return link
+    wish = LinkRequest(name=NAME)
+    return asyncio.run(create_link(machine.library, machine.links, record, "operator", wish, now_ms())).link
+
+
+def show_progress(done: float) -> None:
+    print(f"\rmaking the sample (once): {done:4.0%}", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ZarrlinkError, ValueError) as error:
+        print(f"make run: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,1 @@
+"""zarrlink on one machine: the server, the command line, the sample."""

@@ -1,0 +1,45 @@
+"""The `zarrlink` command."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from zarrlink.errors import ZarrlinkError
+from zarrlink_local.cli.datasets import datasets
+from zarrlink_local.cli.links import links
+from zarrlink_local.cli.serve import sample, serve
+from zarrlink_local.cli.users import users
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="zarrlink")
+def cli() -> None:
+    """Private Zarr links to WEBKNOSSOS volumes, converted on the fly."""
+
+
+for command in (serve, datasets, links, users, sample):
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command. Whatever was asked wrongly is said in one line, with exit status 2."""
+    try:
+        status = cli.main(arguments, prog_name="zarrlink", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(2)
+    except click.ClickException as error:
+        where = f" (see {error.ctx.command_path} --help)" if isinstance(error, click.UsageError) and error.ctx else ""
+        _fail(error.format_message() + where)
+    except click.Abort:
+        sys.exit(130)
+    except (ZarrlinkError, ValueError) as error:
+        _fail(str(error))
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(sentence: str) -> None:
+    click.echo("zarrlink: " + " ".join(sentence.split()), err=True)
+    sys.exit(2)

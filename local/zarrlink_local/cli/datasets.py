@@ -1,0 +1,104 @@
+"""`zarrlink datasets`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import click
+
+from zarrlink.errors import InvalidRequest, ZarrlinkError
+from zarrlink.links.model import iso_time
+from zarrlink_local.cli.options import existing_machine, find_dataset, print_json, print_table, with_state
+from zarrlink_local.machine import now_ms
+from zarrlink_local.scan import register_below
+from zarrlink_local.verify import compare, verify_dataset
+
+
+@click.group()
+def datasets() -> None:
+    """List, add, remove and verify datasets."""
+
+
+@datasets.command("list")
+@with_state
+def list_datasets(state: Path, as_json: bool) -> None:
+    """List the datasets that links can be made to."""
+    records = existing_machine(state).catalogue.all()
+    if as_json:
+        fields = [(record.id, record.name, record.location, iso_time(record.created_ms)) for record in records]
+        print_json([dict(zip(("id", "name", "location", "created"), row, strict=True)) for row in fields])
+    else:
+        print_table(("ID", "NAME", "LOCATION"), [(record.id, record.name, record.location) for record in records])
+
+
+@datasets.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@with_state
+def add(folder: Path, state: Path, as_json: bool) -> None:
+    """Register every dataset at or below FOLDER, where it lies."""
+    machine = existing_machine(state)
+    records = register_below(folder, machine.catalogue, now_ms(), lambda text: click.echo(f"left out: {text}", err=True))
+    if not records:
+        raise InvalidRequest(f"no folder at or below {folder} holds a datasource-properties.json")
+    if as_json:
+        print_json([{"id": record.id, "name": record.name} for record in records])
+    else:
+        print_table(("ID", "NAME"), [(record.id, record.name) for record in records])
+
+
+@datasets.command()
+@click.argument("dataset")
+@with_state
+def remove(dataset: str, state: Path, as_json: bool) -> None:
+    """Forget DATASET (name or id): its links end, its files stay."""
+    machine = existing_machine(state)
+    record = find_dataset(machine, dataset)
+    machine.catalogue.remove(record.id)
+    if as_json:
+        print_json({"id": record.id, "removed": True})
+    else:
+        click.echo(f"removed {record.name} ({record.id})")
+
+
+@datasets.command()
+@click.argument("dataset")
+@click.option(
+    "--manifest",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Checksums of every file: written if it is not there, else compared. WKW has none of its own, so flipped bits "
+    "show only here.",
+)
+@with_state
+def verify(dataset: str, manifest: Path | None, state: Path, as_json: bool) -> None:
+    """Read and decode every block of DATASET (name or id). Exit status 1 where anything is damaged."""
+    machine = existing_machine(state)
+    record = find_dataset(machine, dataset)
+    known = None
+    if manifest is not None and manifest.exists():
+        try:
+            known = dict(json.loads(manifest.read_text()))
+        except (ValueError, TypeError) as error:
+            raise InvalidRequest(f"{manifest} is not a manifest of ours") from error
+    with click.progressbar(length=1, label=f"verifying {record.name}", file=click.get_text_stream("stderr")) as bar:
+
+        def show(done: int, of: int) -> None:
+            bar.length = of
+            bar.update(done - bar.pos)
+
+        try:
+            report = asyncio.run(verify_dataset(machine.library, record, show))
+        except ZarrlinkError as error:
+            raise InvalidRequest(f"{record.name}: {error}") from error
+    damage = report.damage + ([] if known is None else compare(known, report.checksums))
+    if manifest is not None and known is None and not damage:
+        manifest.write_text(json.dumps(report.checksums, indent=0, sort_keys=True))
+    if as_json:
+        print_json({"id": record.id, "files": report.files, "blocks": report.blocks, "damage": damage})
+    else:
+        for line in damage:
+            click.echo(f"damaged: {line}")
+        click.echo(f"{report.files} files, {report.blocks} blocks, {len(damage)} damaged")
+    if damage:
+        raise click.exceptions.Exit(1)

@@ -1,0 +1,62 @@
+"""`zarrlink serve` and `zarrlink sample`."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
+
+from zarrlink_local import server
+from zarrlink_local.cli.options import state_option
+from zarrlink_local.machine import now_ms, open_machine
+from zarrlink_local.scan import register_below
+
+
+@click.command()
+@click.option(
+    "--data",
+    required=True,
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A folder: every dataset at or below it (a folder with datasource-properties.json) is registered.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
+@state_option
+@click.option(
+    "--public-url", envvar="PUBLIC_URL", help="What addresses begin with, where a proxy stands in front. [http://127.0.0.1:PORT]"
+)
+@click.option(
+    "--viewer-max-age",
+    type=click.IntRange(0, 86400),
+    default=300,
+    show_default=True,
+    envvar="LINK_VIEWER_MAX_AGE",
+    help="Seconds for which a browser may keep a chunk (also after revocation); 0: it must ask each time.",
+)
+def serve(data: tuple[Path, ...], port: int, state: Path, public_url: str | None, viewer_max_age: int) -> None:
+    """Serve the datasets below DIR: Zarr links, their pages and the API, on loopback."""
+    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
+    machine = open_machine(state)
+    for folder in data:
+        for record in register_below(folder, machine.catalogue, now_ms(), lambda text: click.echo(f"left out: {text}", err=True)):
+            click.echo(f"dataset {record.name} ({record.id})")
+    listener = server.listen(port)
+    address = (public_url or f"http://{server.LOOPBACK}:{listener.getsockname()[1]}").rstrip("/")
+    machine.set_address(address)
+    click.echo(f"serving on {address} (state {state}); make a link with: zarrlink links create DATASET --state {state}")
+    server.run(server.create_app(machine, address, viewer_max_age), listener)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--size", nargs=3, type=click.IntRange(64, 4096), default=(512, 512, 256), show_default=True, help="Voxels x y z.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=7, show_default=True)
+def sample(folder: Path, size: tuple[int, int, int], seed: int) -> None:
+    """Make a sample dataset in FOLDER: EM-like neuropil with its segmentation, as WKW."""
+    # NumPy is needed here alone.
+    from zarrlink_local.sample import write_sample
+
+    with click.progressbar(length=100, label="making the sample", file=click.get_text_stream("stderr")) as bar:
+        write_sample(folder, size_xyz=size, seed=seed, progress=lambda done: bar.update(int(done * 100) - bar.pos))
+    click.echo(f"sample dataset in {folder}")

@@ -1,0 +1,68 @@
+"""The parts of a single-machine zarrlink, put together around one state file."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from zarrlink.catalogue.interface import DatasetRecord
+from zarrlink.catalogue.sqlite import SqliteCatalogue
+from zarrlink.library import Library
+from zarrlink.links.sqlite import SqliteLinks
+from zarrlink.links.token import KeyRing, load_or_create_keys
+from zarrlink.sqlite_file import SqliteFile
+from zarrlink.storage.files import LocalFiles
+from zarrlink.users.sqlite import SqliteUsers
+
+# How soon a replaced description or header is noticed; a data file's replacement is noticed at once.
+FRESHNESS_S: Final = 1.0
+_ADDRESS: Final = "address"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Stores and services over a state file; FILE.key beside it holds the link keys."""
+
+    file: SqliteFile
+    keys: KeyRing
+    links: SqliteLinks
+    catalogue: SqliteCatalogue
+    users: SqliteUsers
+    library: Library
+
+    def address(self) -> str | None:
+        """Where the server that serves this state file is (or was last) reached, without a slash at the end."""
+        rows = self.file.rows("SELECT value FROM facts WHERE key = ?", (_ADDRESS,))
+        return str(rows[0][0]) if rows else None
+
+    def set_address(self, address: str) -> None:
+        with self.file.write() as connection:
+            connection.execute(
+                "INSERT INTO facts (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
+                (_ADDRESS, address),
+            )
+
+
+def open_machine(state: Path) -> Machine:
+    """Open or create a state file. Raises ValueError where it, or its keys, cannot be used."""
+    file = SqliteFile(state)
+    catalogue = SqliteCatalogue(file)
+    return Machine(
+        file=file,
+        keys=load_or_create_keys(state.with_name(state.name + ".key")),
+        links=SqliteLinks(file),
+        catalogue=catalogue,
+        users=SqliteUsers(file),
+        library=Library(catalogue, _open_folder, monotonic=time.monotonic, freshness_s=FRESHNESS_S),
+    )
+
+
+def now_ms() -> int:
+    """ms since 1970, UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def _open_folder(record: DatasetRecord) -> LocalFiles:
+    return LocalFiles(Path(record.location))

@@ -1,0 +1,104 @@
+"""Reading a dataset to its last block: the only way to see damage inside compressed blocks."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from zarrlink.catalogue.interface import DatasetRecord
+from zarrlink.errors import CorruptFile, ZarrlinkError
+from zarrlink.formats.lz4_block import decode_lz4
+from zarrlink.formats.wkw import HEADER_BYTES, TableSlice, WkwHeader, raw_spans, table_range
+from zarrlink.library import Library
+
+_DATA_FILE: Final = re.compile(r"z[0-9]+/y[0-9]+/x[0-9]+\.wkw", re.ASCII)
+_BLOCKS_AT_ONCE: Final = 512
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found. `checksums`: path below the dataset -> SHA-256."""
+
+    files: int = 0
+    blocks: int = 0
+    damage: list[str] = field(default_factory=list)
+    checksums: dict[str, str] = field(default_factory=dict)
+
+
+async def verify_dataset(library: Library, record: DatasetRecord, progress: Callable[[int, int], None]) -> Report:
+    """Check every header, table and block of every WKW layer. `progress(files done, of how many)`.
+
+    Raises ZarrlinkError where the dataset's description cannot be read.
+    """
+    root = Path(record.location)
+    description = await library.describe(record)
+    report = Report()
+    report.damage += [f"layer {name}: {reason}" for name, reason in description.unreadable.items()]
+    folders: list[Path] = []
+    for layer in description.layers:
+        if layer.data_format != "wkw":
+            continue
+        for mag in layer.mags:
+            found = [root / folder for folder in mag.folders if (root / folder / "header.wkw").is_file()]
+            if found:
+                folders.append(found[0])
+            else:
+                report.damage.append(f"layer {layer.name}: mag {mag.mag.literal} has no header.wkw")
+    files = [(folder, path) for folder in folders for path in sorted(_files(folder))]
+    for done, (folder, path) in enumerate(files):
+        progress(done, len(files))
+        name = path.relative_to(root).as_posix()
+        report.files += 1
+        try:
+            expected = WkwHeader.from_bytes((folder / "header.wkw").read_bytes()[:HEADER_BYTES], key=name)
+            with path.open("rb") as stream:
+                for span, block in _blocks(stream, path.stat().st_size, expected, name):
+                    if expected.compressed:
+                        decode_lz4(block, expected.block_bytes, key=name)
+                    elif len(block) != span:
+                        raise CorruptFile("a block is cut short", key=name)
+                    report.blocks += 1
+                stream.seek(0)
+                report.checksums[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+        except ZarrlinkError as error:
+            report.damage.append(f"{name}: {error}")
+        except OSError as error:
+            report.damage.append(f"{name}: {error.strerror}")
+    progress(len(files), max(len(files), 1))
+    return report
+
+
+def compare(known: dict[str, str], found: dict[str, str]) -> list[str]:
+    """What differs from a manifest: changed, missing and new files."""
+    changed = [f"{name}: its checksum differs" for name in sorted(known.keys() & found.keys()) if known[name] != found[name]]
+    missing = [f"{name}: missing or unreadable" for name in sorted(known.keys() - found.keys())]
+    return changed + missing + [f"{name}: not in the manifest" for name in sorted(found.keys() - known.keys())]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*.wkw"):
+        if _DATA_FILE.fullmatch(path.relative_to(folder).as_posix()):
+            yield path
+
+
+def _blocks(stream: BinaryIO, length: int, expected: WkwHeader, name: str) -> Iterator[tuple[int, bytes]]:
+    """(length by the table, bytes) of each block of a file, in stored order."""
+    header = WkwHeader.from_bytes(stream.read(HEADER_BYTES), key=name)
+    if not header.same_kind(expected):
+        raise CorruptFile("a WKW file does not belong to its layer", key=name)
+    for first in range(0, header.blocks, _BLOCKS_AT_ONCE):
+        count = min(_BLOCKS_AT_ONCE, header.blocks - first)
+        if header.compressed:
+            start, end = table_range(first, count)
+            stream.seek(start)
+            table = TableSlice(header, name, length, first, stream.read(end - start))
+            spans = table.spans(first, count)
+        else:
+            spans = raw_spans(header, length, first, count, key=name)
+        stream.seek(spans[0])
+        for begin, end in zip(spans, spans[1:], strict=False):
+            yield end - begin, stream.read(end - begin)

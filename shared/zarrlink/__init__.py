@@ -1,0 +1,1 @@
+"""zarrlink: private Zarr links to WEBKNOSSOS volumes, converted on the fly."""

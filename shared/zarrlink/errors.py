@@ -1,0 +1,94 @@
+"""The error tree. It knows nothing of HTTP: `http/problems.py` holds the one table that does.
+
+Absent is a value (`None`), failure is one of these: a Zarr reader paints absence as fill value, so a
+failure that looked like absence would show a scientist black voxels.
+"""
+
+from __future__ import annotations
+
+
+class ZarrlinkError(Exception):
+    """Base of all our errors. `str(error)` is a sentence for the person who asked; it holds no secret,
+    no folder of the server and no text of an upstream service."""
+
+
+class InvalidRequest(ZarrlinkError):
+    """What was asked makes no sense; the sentence names what was wrong and what is accepted."""
+
+
+class UnknownKey(ZarrlinkError):
+    """An address that names nothing we know (not: a chunk without data, which is `None`)."""
+
+
+class MethodNotAllowed(ZarrlinkError):
+    """A method other than the address takes."""
+
+    def __init__(self, method: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(f"method {method[:16]} is not accepted here; accepted: {', '.join(allowed)}")
+        self.allowed = allowed
+
+
+class RangeNotSatisfiable(ZarrlinkError):
+    """A byte range that holds no byte of the object."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(f"the range holds no byte of this object of {length} bytes")
+        self.length = length
+
+
+class NotSignedIn(ZarrlinkError):
+    """No user token, or one that is not known."""
+
+
+class LinkGone(ZarrlinkError):
+    """The link does not open this: expired, revoked, unknown, malformed, another layer.
+
+    Outside there is one answer for all of them; `reason` is for the log.
+    """
+
+    def __init__(self, reason: str, sentence: str = "this link is not valid (any more)") -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+
+class SourceReplaced(LinkGone):
+    """The data behind a link now has another geometry, so a reader holding old metadata would mix voxels."""
+
+    def __init__(self, layer: str) -> None:
+        super().__init__("replaced", f"the data behind layer {layer!r} was replaced: make a new link")
+
+
+class UnsupportedLayer(ZarrlinkError):
+    """A layer that cannot be streamed; the sentence names the layer and the reason."""
+
+
+class CorruptFile(ZarrlinkError):
+    """Damage that is visible in a file's header, table, length or codec stream.
+
+    `key` and the numbers are for the log and for `datasets verify`; the sentence names no path.
+    """
+
+    def __init__(self, what: str, *, key: str = "", expected: object = None, found: object = None) -> None:
+        detail = "" if expected is None and found is None else f" (expected {expected}, found {found})"
+        super().__init__(f"a stored file is damaged: {what}{detail}")
+        self.what = what
+        self.key = key
+        self.expected = expected
+        self.found = found
+
+
+class SourceChanged(ZarrlinkError):
+    """An object is no longer the one that was planned with (its ETag differs)."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__("the stored data is being replaced")
+        self.key = key
+
+
+class SourceUnavailable(ZarrlinkError):
+    """The store refused, failed or did not answer: whether data exists could not be told."""
+
+    def __init__(self, reason: str, *, key: str = "") -> None:
+        super().__init__("the stored data cannot be reached at the moment")
+        self.reason = reason
+        self.key = key

@@ -1,0 +1,1 @@
+"""Bytes in, values out: the file formats, without any I/O."""

@@ -1,0 +1,1 @@
+"""HTTP: requests to services, results and errors to replies."""

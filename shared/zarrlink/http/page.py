@@ -1,0 +1,90 @@
+"""The link's page: what it opens, as HTML for people and as JSON for the page itself and for programs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, Final
+from urllib.parse import quote
+
+from zarrlink.errors import ZarrlinkError
+from zarrlink.http.message import CORS, Request, Response
+from zarrlink.layer import Layer
+from zarrlink.library import OpenLayer
+from zarrlink.links.model import Link, iso_time
+from zarrlink.metadata import shown_window
+from zarrlink.streaming import Streamer
+
+# The address is a secret: it must not leave in a Referer header, lie in a cache, or be reached by foreign scripts.
+_HTML_HEADERS: Final = (
+    ("content-type", "text/html; charset=utf-8"),
+    ("cache-control", "no-store"),
+    ("referrer-policy", "no-referrer"),
+    ("x-content-type-options", "nosniff"),
+    ("vary", "Accept"),
+    (
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+)
+
+
+async def link_page(link: Link, streamer: Streamer, request: Request, page_html: bytes) -> Response:
+    """The page, or its facts where `Accept` asks for JSON and not for HTML. Never cached."""
+    accept = request.headers.get("accept", "")
+    if "application/json" not in accept or "text/html" in accept:
+        body, headers = page_html, _HTML_HEADERS
+    else:
+        body = json.dumps(await describe_link(link, streamer)).encode()
+        headers = (("content-type", "application/json"), ("cache-control", "no-store"), ("vary", "Accept"))
+    headers = (*CORS, *headers, ("content-length", str(len(body))))
+    return Response(200, headers, b"" if request.method == "HEAD" else body)
+
+
+async def describe_link(link: Link, streamer: Streamer) -> dict[str, Any]:
+    """What the page shows. Addresses are relative to it; a layer that cannot be opened is named with the reason."""
+    names = link.view.layers
+    found = await asyncio.gather(*(streamer.open(link.view, link.geometry, name) for name in names), return_exceptions=True)
+    opened = [layer for layer in found if isinstance(layer, OpenLayer)]
+    unavailable = []
+    for name, layer in zip(names, found, strict=True):
+        if isinstance(layer, BaseException):
+            if not isinstance(layer, ZarrlinkError):
+                raise layer
+            unavailable.append({"name": name, "reason": str(layer)})
+    facts: dict[str, Any] = {
+        "name": link.name,
+        "note": link.note,
+        "created": iso_time(link.created_ms),
+        "expires": None if link.expires_ms is None else iso_time(link.expires_ms),
+        "layers": [_layer(layer.layer) for layer in opened],
+        "unavailable": unavailable,
+    }
+    if opened:
+        first = opened[0]
+        facts["dataset"] = {"id": first.record.id, "name": first.record.name}
+        facts["voxelSize"] = {"factor": list(first.layer.voxel_size.factor), "unit": first.layer.voxel_size.unit}
+    return facts
+
+
+def layer_paths(name: str) -> dict[str, str]:
+    """Where a layer lies below its link, by dialect."""
+    segment = quote(name, safe="")
+    return {"v3": f"v3/{segment}.zarr", "v2": f"v2/{segment}.zarr"}
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "category": layer.category,
+        "dtype": layer.dtype,
+        "channels": layer.channels,
+        "mags": [level.mag.literal for level in layer.levels],
+        "shapes": [list(reversed(level.shape)) for level in layer.levels],
+        "origin": list(layer.origin),
+        "box": layer.box.to_list(),
+        "window": shown_window(layer),
+        "notes": list(layer.notes),
+        **layer_paths(layer.name),
+    }

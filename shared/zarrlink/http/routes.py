@@ -1,0 +1,159 @@
+"""The data path: `/zarr/{token}/...` to a reply. What runs per chunk is here, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import unquote
+
+from zarrlink.byte_range import parse_range
+from zarrlink.errors import InvalidRequest, LinkGone, MethodNotAllowed, UnknownKey, ZarrlinkError
+from zarrlink.formats.zarr_keys import Dialect
+from zarrlink.http import listing, page, problems
+from zarrlink.http.message import CORS, PREFLIGHT, Request, Response
+from zarrlink.links.interface import LinkStore
+from zarrlink.links.model import Link
+from zarrlink.links.token import KeyRing
+from zarrlink.streaming import GET, Served, Streamer, Want, serve_bytes
+
+PREFIX: Final = "/zarr/"
+# Metadata follows a dataset's description (contrast, names); chunks are what they are.
+METADATA_MAX_AGE_S: Final = 60
+_DIALECTS: Final[dict[str, Dialect]] = {"v2": "v2", "v3": "v3"}
+_FOLDER: Final = re.compile(r"|(?:0|[1-9][0-9]{0,3})/?", re.ASCII)
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_METHODS: Final = ("GET", "HEAD", "OPTIONS")
+_NOT_FOUND: Final = problems.problem_body(
+    problems.TABLE[UnknownKey], "this chunk was never written: fill value", "about:blank"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DataPath:
+    """What the data path needs. `now_ms`: ms since 1970. `viewer_max_age_s`: how long a browser may keep a chunk.
+    `page_html`: the link page, which fetches its facts as JSON from its own address."""
+
+    keys: KeyRing
+    links: LinkStore
+    streamer: Streamer
+    now_ms: Callable[[], int]
+    page_html: bytes
+    viewer_max_age_s: int = 300
+
+    async def respond(self, request: Request) -> Response:
+        """The reply to any request below /zarr/. Never raises."""
+        head = request.method == "HEAD"
+        try:
+            if request.method == "OPTIONS":
+                return Response(204, (*PREFLIGHT, ("content-length", "0")))
+            if request.method not in _METHODS:
+                raise MethodNotAllowed(request.method, _METHODS)
+            token, _, rest = request.path[len(PREFIX) :].partition("/")
+            link = self._open(token)
+            if rest == "":
+                return await page.link_page(link, self.streamer, request, self.page_html)
+            return await self._below(link, rest, request)
+        except ZarrlinkError as error:
+            return problems.reply(error, head=head)
+        except Exception as error:  # noqa: BLE001 (the last door: whatever it is, the reader must see a failure)
+            return problems.reply(error, head=head)
+
+    def _open(self, token: str) -> Link:
+        link = self.links.get(self.keys.link_id(token))
+        if link is None:
+            raise LinkGone("unknown")
+        link.check(self.now_ms())
+        return link
+
+    async def _below(self, link: Link, rest: str, request: Request) -> Response:
+        folder, _, below = rest.partition("/")
+        dialect = _DIALECTS.get(folder)
+        if dialect is None:
+            _check_canonical(rest)
+            raise UnknownKey("below a link there are v3 and v2")
+        if below == "":
+            return reply_served(serve_bytes(*listing.of_dialect(link, dialect), want_of(request)), "no-store")
+        segment, _, key = below.partition("/")
+        name = _layer_name(segment)
+        if name is None:
+            _check_canonical(below)
+            raise UnknownKey("layers are addressed as NAME.zarr")
+        want = want_of(request)
+        if _FOLDER.fullmatch(key):
+            opened = await self.streamer.open(link.view, link.geometry, name)
+            return reply_served(serve_bytes(*listing.of_layer(opened.layer, dialect, key), want), "no-store")
+        served = await self.streamer.answer(link.view, link.geometry, dialect, name, key, want)
+        if served is None:
+            return self._absent(head=not want.body)
+        return reply_served(served, self._cache_control(served.kind))
+
+    def _cache_control(self, kind: Literal["metadata", "chunk"]) -> str:
+        limit = self.viewer_max_age_s
+        seconds = limit if kind == "chunk" else min(limit, METADATA_MAX_AGE_S)
+        return f"private, max-age={seconds}" if seconds > 0 else "private, no-cache"
+
+    def _absent(self, *, head: bool) -> Response:
+        headers = (
+            *CORS,
+            ("content-type", problems.PROBLEM_JSON),
+            ("content-length", str(len(_NOT_FOUND))),
+            # A chunk that was never written is an answer like any other.
+            ("cache-control", self._cache_control("chunk")),
+        )
+        return Response(404, headers, b"" if head else _NOT_FOUND)
+
+
+def want_of(request: Request) -> Want:
+    """The conditions that a request carries."""
+    headers = request.headers
+    if request.method == "GET" and not ("range" in headers or "if-none-match" in headers):
+        return GET
+    listed = headers.get("if-none-match", "")
+    return Want(
+        body=request.method != "HEAD",
+        part=parse_range(headers.get("range")) if request.method == "GET" else None,
+        etags=tuple(etag.strip() for etag in listed.split(",")) if listed else (),
+        range_etag=headers.get("if-range"),
+    )
+
+
+def reply_served(served: Served, cache_control: str) -> Response:
+    """200, 206 or 304."""
+    common = (*CORS, ("etag", served.etag), ("cache-control", cache_control), ("accept-ranges", "bytes"))
+    if served.unchanged:
+        return Response(304, common)
+    described = (*common, ("content-type", served.media_type))
+    if served.part is None:
+        return Response(200, (*described, ("content-length", str(served.length))), served.data or b"")
+    part = served.part
+    content_range = ("content-range", f"bytes {part.start}-{part.end - 1}/{served.length}")
+    return Response(206, (*described, ("content-length", str(len(part))), content_range), served.data or b"")
+
+
+def _layer_name(segment: str) -> str | None:
+    """The layer that `NAME.zarr` names, None where it is no such form."""
+    if "%" in segment:
+        segment = _decoded(segment)
+    if not segment.endswith(".zarr"):
+        return None
+    return segment.removesuffix(".zarr")
+
+
+def _decoded(text: str) -> str:
+    """Percent-decoded. Raises InvalidRequest for what is not UTF-8 or hides a separator."""
+    try:
+        decoded = unquote(text, errors="strict")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("the address is not UTF-8 in percent-encoding") from error
+    if _BAD_ESCAPE.search(text) or any(separator in decoded for separator in "/\\\0"):
+        raise InvalidRequest("the address has a broken escape or an encoded separator")
+    return decoded
+
+
+def _check_canonical(path: str) -> None:
+    """Raises InvalidRequest for empty, dotted or badly encoded segments: nothing of ours is addressed so."""
+    segments = path.removesuffix("/").split("/")
+    if any(segment == "" or _decoded(segment) in (".", "..") for segment in segments):
+        raise InvalidRequest("the address has empty or dotted segments")

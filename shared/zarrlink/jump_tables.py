@@ -1,0 +1,139 @@
+"""Where the blocks of a chunk lie in their file: jump-table pages, read once and kept with the ETag they are from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from zarrlink.byte_range import ByteRange
+from zarrlink.errors import CorruptFile, RangeNotSatisfiable, SourceUnavailable
+from zarrlink.formats.wkw import HEADER_BYTES, TableSlice, WkwHeader, file_key, raw_spans, table_range
+from zarrlink.layer import Level
+from zarrlink.storage.cache import ByteBoundedCache
+from zarrlink.storage.interface import ByteSource
+from zarrlink.transcode import ChunkShape
+
+# 4096 entries are 32 KiB: one request brings the tables of a 512^3 region, and page 0 comes with the header.
+PAGE_BLOCKS: Final = 4096
+# Up to here a read starts at the file's first byte, so that its own header is checked as well.
+WITH_HEADER_BYTES: Final = 64 * 1024
+CACHE_BYTES: Final = 64 * 2**20
+_ENTRY_OVERHEAD_BYTES: Final = 600
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """The boundaries of a chunk's blocks in its file. `etag` is None while a raw file has not been looked at.
+
+    `fresh`: read from the store just now, not from the cache.
+    """
+
+    key: str
+    etag: str | None
+    spans: tuple[int, ...]
+    fresh: bool
+
+
+class JumpTables:
+    """Boundaries of blocks in WKW files, at most one request each."""
+
+    def __init__(self, monotonic: Callable[[], float], cache_bytes: int = CACHE_BYTES) -> None:
+        self._monotonic = monotonic
+        self._pages: ByteBoundedCache[tuple[str, TableSlice]] = ByteBoundedCache(cache_bytes)
+        self._raw_etags: ByteBoundedCache[str] = ByteBoundedCache(cache_bytes // 8)
+        self._folders_seen: dict[tuple[str, str], float] = {}
+
+    async def locate(self, source: ByteSource, level: Level, shape: ChunkShape, *, look: bool) -> StoredRun | None:
+        """Where the chunk's blocks are stored; None where their file was never written.
+
+        `look`: also ask the store about a raw file, whose blocks lie where arithmetic says.
+        Raises CorruptFile, SourceUnavailable.
+        """
+        key = file_key(level.folder, shape.file_xyz)
+        if not level.header.compressed:
+            return await self._locate_raw(source, level, shape, key, look=look)
+        page_blocks = max(PAGE_BLOCKS, shape.blocks)
+        page = shape.first_block // page_blocks
+        cached = self._pages.get((source.name, key, page))
+        if cached is None:
+            found = await self._read_page(source, level, key, page, page_blocks)
+            if found is None:
+                await self.confirm_absence(source, level)
+                return None
+            etag, table = found
+            self._pages.put((source.name, key, page), found, len(table.boundaries) + _ENTRY_OVERHEAD_BYTES)
+        else:
+            etag, table = cached
+        return StoredRun(key, etag, table.spans(shape.first_block, shape.blocks), cached is None)
+
+    def forget(self, source: ByteSource, level: Level, shape: ChunkShape) -> None:
+        """What was read of a chunk's file is no longer to be used."""
+        key = file_key(level.folder, shape.file_xyz)
+        page = shape.first_block // max(PAGE_BLOCKS, shape.blocks)
+        self._pages.drop((source.name, key, page))
+        self._raw_etags.drop((source.name, key))
+
+    def remember_raw(self, source: ByteSource, key: str, etag: str) -> None:
+        """The ETag of a raw file that was read."""
+        self._raw_etags.put((source.name, key), etag, _ENTRY_OVERHEAD_BYTES)
+
+    async def confirm_absence(self, source: ByteSource, level: Level) -> None:
+        """Make sure that a missing file means absence: its folder must still be there.
+
+        An unmounted disk, or a folder moved away, looks like files that were never written.
+        """
+        now = self._monotonic()
+        # Seen first when the layer was opened, by reading this header.
+        seen = self._folders_seen.setdefault((source.name, level.folder), now)
+        if now - seen < source.absence_trust_s:
+            return
+        header_key = f"{level.folder}/header.wkw"
+        if await source.stat(header_key) is None:
+            raise SourceUnavailable("the folder of a mag is gone", key=header_key)
+        self._folders_seen[source.name, level.folder] = now
+
+    async def _locate_raw(
+        self, source: ByteSource, level: Level, shape: ChunkShape, key: str, *, look: bool
+    ) -> StoredRun | None:
+        header = level.header
+        expected = HEADER_BYTES + header.blocks * header.block_bytes
+        spans = raw_spans(header, expected, shape.first_block, shape.blocks, key=key)
+        etag = self._raw_etags.get((source.name, key))
+        if etag is not None or not look:
+            return StoredRun(key, etag, spans, fresh=False)
+        stat = await source.stat(key)
+        if stat is None:
+            await self.confirm_absence(source, level)
+            return None
+        raw_spans(header, stat.object_bytes, shape.first_block, shape.blocks, key=key)
+        self.remember_raw(source, key, stat.etag)
+        return StoredRun(key, stat.etag, spans, fresh=True)
+
+    async def _read_page(
+        self, source: ByteSource, level: Level, key: str, page: int, page_blocks: int
+    ) -> tuple[str, TableSlice] | None:
+        header = level.header
+        first = page * page_blocks
+        start, end = table_range(first, min(page_blocks, header.blocks - first))
+        from_start = end <= WITH_HEADER_BYTES
+        try:
+            blob = await source.read(key, ByteRange(0 if from_start else start, end))
+        except RangeNotSatisfiable as error:
+            raise CorruptFile("a WKW file is empty or ends before its jump table", key=key) from error
+        if blob is None:
+            return None
+        data = bytes(blob.data)
+        if from_start:
+            check_header(level, data, key)
+            data = data[start:]
+        if len(data) < end - start:
+            raise CorruptFile("a jump table is cut short", key=key, expected=end - start, found=len(data))
+        return blob.etag, TableSlice(header, key, blob.object_bytes, first, data)
+
+
+def check_header(level: Level, data: bytes, key: str) -> None:
+    """A data file's own header must be the one of its folder. Raises CorruptFile."""
+    found = WkwHeader.from_bytes(data, key=key)
+    if not found.same_kind(level.header) or found.data_offset != level.header.first_block_offset:
+        raise CorruptFile("a WKW file does not belong to its layer", key=key)

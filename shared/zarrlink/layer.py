@@ -1,0 +1,207 @@
+"""The geometry of a served layer: one rule for both OME dialects, fixed for good (design: "Addresses").
+
+All levels share one origin: the box's corner in mag-1 voxels, aligned down to a whole stored block of every level.
+So level k has shape ceil((box end - origin) / mag k), and blocks, chunks and shards coincide.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from zarrlink.errors import UnsupportedLayer
+from zarrlink.formats.datasource import LayerDescription
+from zarrlink.formats.blosc1 import LZ4_HEADER_BYTES
+from zarrlink.formats.shard_index import index_bytes
+from zarrlink.formats.wkw import WkwHeader, run_sides, stored_bytes_bound
+from zarrlink.formats.zarr_keys import Dialect
+from zarrlink.geometry import BoundingBox, Mag, Vec3, VoxelSize, vec3
+
+MAX_SHARD_SIDE: Final = 128
+# Raw bytes of a chunk or shard, and the most that it may become with frames, incompressible blocks and index:
+# any answer must fit Lambda's 6 MB after base64. The second only binds for blocks of a few voxels a side.
+MAX_CHUNK_BYTES: Final = 4 * 2**20
+MAX_ANSWER_BYTES: Final = 4_500_000
+MAX_BLOCK_SIDE: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One mag of a layer as an array. All vectors are (x, y, z); voxels are this mag's own.
+
+    `box_start`, `box_end`: what the link opens, in voxels from WKW voxel 0. `origin`: the voxel at array index 0.
+    `chunk`: voxels of a chunk (the stored block, or a part of a large one). `run`: blocks of a shard, 2^run_log2.
+    """
+
+    mag: Mag
+    folder: str
+    header: WkwHeader
+    box_start: Vec3
+    box_end: Vec3
+    origin: Vec3
+    chunk: Vec3
+    run: Vec3
+    run_log2: int
+
+    @property
+    def shape(self) -> Vec3:
+        return vec3([end - start for start, end in zip(self.origin, self.box_end, strict=True)])
+
+    @property
+    def shard(self) -> Vec3 | None:
+        """Voxels of a v3 shard; None where one block is one chunk."""
+        if self.run_log2 == 0:
+            return None
+        return vec3([side * self.header.block_side for side in self.run])
+
+    @property
+    def cuts_blocks(self) -> bool:
+        """Whether a chunk is only a part of a stored block."""
+        return self.chunk[0] != self.header.block_side or self.chunk[2] != self.header.block_side
+
+    def grid(self, dialect: Dialect) -> Vec3:
+        """How many chunk files (v3: shards) there are along each axis."""
+        side = (self.shard or self.chunk) if dialect == "v3" else self.chunk
+        return vec3([-(-length // part) for length, part in zip(self.shape, side, strict=True)])
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer as a link serves it. `origin` and `box` in mag-1 voxels; levels finest first."""
+
+    name: str
+    category: Literal["color", "segmentation"]
+    element_class: str
+    dtype: str
+    item_bytes: int
+    channels: int
+    voxel_size: VoxelSize
+    box: BoundingBox
+    origin: Vec3
+    levels: tuple[Level, ...]
+    view: dict[str, Any]
+    notes: tuple[str, ...]
+
+    @property
+    def channel_axis(self) -> bool:
+        return self.channels > 1
+
+    def array_shape(self, size: Vec3) -> tuple[int, ...]:
+        """A size (x, y, z) in array axis order: (z, y, x), with all channels in front where there are several."""
+        x, y, z = size
+        return (self.channels, z, y, x) if self.channel_axis else (z, y, x)
+
+    def fingerprint(self) -> str:
+        """Equal exactly when a reader holding the metadata of one could read the other: 22 characters."""
+        levels = [
+            [level.mag.xyz, level.origin, level.shape, level.chunk, level.shard, level.box_start] for level in self.levels
+        ]
+        facts = json.dumps([self.name, self.dtype, self.channels, self.origin, levels], separators=(",", ":"))
+        return hashlib.sha256(facts.encode()).hexdigest()[:22]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMag:
+    """A mag folder that is there, with the header of its `header.wkw`."""
+
+    mag: Mag
+    folder: str
+    header: WkwHeader
+
+
+def lay_out(
+    described: LayerDescription,
+    voxel_size: VoxelSize,
+    stored: list[StoredMag],
+    *,
+    box: BoundingBox | None = None,
+    finest: Mag | None = None,
+    notes: tuple[str, ...] = (),
+) -> Layer:
+    """The served form of a layer, limited to `box` (mag-1 voxels) and to mags not finer than `finest`.
+
+    Raises UnsupportedLayer, naming the layer and the reason.
+    """
+    name = described.name
+    if min(described.box.top_left) < 0:
+        raise UnsupportedLayer(f"layer {name!r}: its bounding box starts below voxel 0, where WKW stores nothing")
+    shown = described.box if box is None else described.box.intersection(box)
+    if shown is None:
+        raise UnsupportedLayer(f"layer {name!r}: the box of the link holds nothing of it")
+    if finest is not None:
+        stored = [mag for mag in stored if all(a >= b for a, b in zip(mag.mag.xyz, finest.xyz, strict=True))]
+    if not stored:
+        coarse = f" not finer than {finest.literal}" if finest else ""
+        raise UnsupportedLayer(f"layer {name!r}: it has no mag{coarse} that can be read")
+    kinds = {(mag.header.dtype, mag.header.channels) for mag in stored}
+    if len(kinds) > 1:
+        raise UnsupportedLayer(f"layer {name!r}: its mags are stored as different voxel types")
+    (dtype, channels) = kinds.pop()
+    if dtype != described.dtype or described.channels not in (None, channels):
+        said = f"{described.element_class} x {described.channels or 1}"
+        raise UnsupportedLayer(f"layer {name!r}: described as {said} but stored as {dtype} x {channels}")
+    if any(mag.header.block_side > MAX_BLOCK_SIDE for mag in stored):
+        raise UnsupportedLayer(f"layer {name!r}: its blocks have more than {MAX_BLOCK_SIDE} voxels a side")
+    units = [math.lcm(*(mag.header.block_side * mag.mag.xyz[axis] for mag in stored)) for axis in range(3)]
+    origin = vec3([corner // unit * unit for corner, unit in zip(shown.top_left, units, strict=True)])
+    return Layer(
+        name=name,
+        category=described.category,
+        element_class=described.element_class,
+        dtype=dtype,
+        item_bytes=stored[0].header.item_bytes,
+        channels=channels,
+        voxel_size=voxel_size,
+        box=shown,
+        origin=origin,
+        levels=tuple(_level(mag, shown, origin) for mag in stored),
+        view=described.view,
+        notes=notes,
+    )
+
+
+def _level(stored: StoredMag, box: BoundingBox, origin_mag1: Vec3) -> Level:
+    inside = box.in_mag(stored.mag)
+    origin = vec3([corner // side for corner, side in zip(origin_mag1, stored.mag.xyz, strict=True)])
+    header = stored.header
+    side = header.block_side
+    chunk = (side, side, side)
+    run_log2 = 0
+    if header.block_bytes > MAX_CHUNK_BYTES:
+        voxels_log2 = 0
+        while max(run_sides(voxels_log2 + 1)) <= min(side, MAX_SHARD_SIDE) and (
+            header.voxel_bytes << voxels_log2 + 1 <= MAX_CHUNK_BYTES
+        ):
+            voxels_log2 += 1
+        chunk = run_sides(voxels_log2)
+    else:
+        first_block = [corner // side for corner in origin]
+        while _is_shard(header, first_block, run_log2 + 1):
+            run_log2 += 1
+    return Level(
+        mag=stored.mag,
+        folder=stored.folder,
+        header=header,
+        box_start=inside.top_left,
+        box_end=inside.bottom_right,
+        origin=origin,
+        chunk=chunk,
+        run=run_sides(run_log2),
+        run_log2=run_log2,
+    )
+
+
+def _is_shard(header: WkwHeader, first_block: list[int], run_log2: int) -> bool:
+    """Whether aligned Morton runs of 2^run_log2 blocks tile the level from its first block (x, y, z) on."""
+    sides, blocks = run_sides(run_log2), 1 << run_log2
+    longest = max(sides)
+    return (
+        all(first % length == 0 for first, length in zip(first_block, sides, strict=True))
+        and longest <= header.file_side
+        and longest * header.block_side <= MAX_SHARD_SIDE
+        and blocks * header.block_bytes <= MAX_CHUNK_BYTES
+        and blocks * (LZ4_HEADER_BYTES + stored_bytes_bound(header.block_bytes)) + index_bytes(blocks) <= MAX_ANSWER_BYTES
+    )

@@ -1,0 +1,1 @@
+"""Links: a secret address to a view, expiring and revocable."""

@@ -1,0 +1,50 @@
+"""The `LinkStore` protocol."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, Protocol
+
+from zarrlink.links.model import Link
+
+
+class Keep:
+    """Stands for "leave this field as it is"."""
+
+
+KEEP: Final = Keep()
+Change = Literal["expires_ms", "name", "note"]
+
+
+class LinkStore(Protocol):
+    """Rows of links. Every call is atomic: of concurrent changes none is lost.
+
+    `owner` limits a call to that owner's links (None: any): others' links are as if they were not there.
+    """
+
+    def add(self, link: Link) -> None:
+        """Raises ValueError where the id is taken."""
+        ...
+
+    def get(self, link_id: str) -> Link | None:
+        """The link, revoked and expired ones as well."""
+        ...
+
+    def of_owner(self, owner: str | None) -> list[Link]:
+        """Links that are not revoked, newest first; expired ones are among them."""
+        ...
+
+    def change(
+        self,
+        link_id: str,
+        owner: str | None,
+        *,
+        name: str | Keep = KEEP,
+        note: str | Keep = KEEP,
+        expires_ms: int | None | Keep = KEEP,
+    ) -> Link | None:
+        """The changed link; None where there is none that is not revoked."""
+        ...
+
+    def revoke(self, link_id: str, owner: str | None, now_ms: int) -> Link | None:
+        """The revoked link; None where there is none that was not revoked already. There is no way back."""
+        ...

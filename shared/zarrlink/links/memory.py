@@ -1,0 +1,60 @@
+"""A `LinkStore` in memory: for tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from zarrlink.links.interface import KEEP, Keep
+from zarrlink.links.model import Link
+
+
+class MemoryLinks:
+    """Links of one process."""
+
+    def __init__(self) -> None:
+        self._links: dict[str, Link] = {}
+
+    def add(self, link: Link) -> None:
+        if link.id in self._links:
+            raise ValueError(f"link id {link.id} is taken")
+        self._links[link.id] = link
+
+    def get(self, link_id: str) -> Link | None:
+        return self._links.get(link_id)
+
+    def of_owner(self, owner: str | None) -> list[Link]:
+        mine = [link for link in self._links.values() if link.revoked_ms is None and owner in (None, link.owner)]
+        return sorted(mine, key=lambda link: (-link.created_ms, link.id))
+
+    def change(
+        self,
+        link_id: str,
+        owner: str | None,
+        *,
+        name: str | Keep = KEEP,
+        note: str | Keep = KEEP,
+        expires_ms: int | None | Keep = KEEP,
+    ) -> Link | None:
+        link = self._alive(link_id, owner)
+        if link is None:
+            return None
+        self._links[link_id] = replace(
+            link,
+            name=link.name if isinstance(name, Keep) else name,
+            note=link.note if isinstance(note, Keep) else note,
+            expires_ms=link.expires_ms if isinstance(expires_ms, Keep) else expires_ms,
+        )
+        return self._links[link_id]
+
+    def revoke(self, link_id: str, owner: str | None, now_ms: int) -> Link | None:
+        link = self._alive(link_id, owner)
+        if link is None:
+            return None
+        self._links[link_id] = replace(link, revoked_ms=now_ms)
+        return self._links[link_id]
+
+    def _alive(self, link_id: str, owner: str | None) -> Link | None:
+        link = self._links.get(link_id)
+        if link is None or link.revoked_ms is not None or owner not in (None, link.owner):
+            return None
+        return link

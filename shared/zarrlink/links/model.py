@@ -1,0 +1,86 @@
+"""What a link is, and the rules of its life."""
+
+from __future__ import annotations
+
+import calendar
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from zarrlink.errors import InvalidRequest, LinkGone
+from zarrlink.view import View
+
+MAX_NAME: Final = 200
+MAX_NOTE: Final = 2000
+# 9999-12-31: what JavaScript and ISO dates can still write.
+MAX_TIME_MS: Final = 253_402_300_799_999
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A row of the link table. Times in ms since 1970, UTC. It holds no secret: the token is made from the id and a key.
+
+    `geometry`: layer -> fingerprint of its geometry when the link was made. `expires_ms` None: never.
+    """
+
+    id: str
+    owner: str
+    view: View
+    geometry: dict[str, str]
+    name: str
+    note: str
+    created_ms: int
+    expires_ms: int | None
+    revoked_ms: int | None = None
+
+    def is_expired(self, now_ms: int) -> bool:
+        return self.expires_ms is not None and self.expires_ms < now_ms
+
+    def check(self, now_ms: int) -> None:
+        """Raises LinkGone unless the link opens its view now."""
+        if self.revoked_ms is not None:
+            raise LinkGone("revoked")
+        if self.is_expired(now_ms):
+            raise LinkGone("expired")
+
+
+def new_link_id() -> str:
+    """96 random bits, URL-safe, 16 characters; never starting with `-`, so that it can be typed after a command."""
+    while True:
+        link_id = secrets.token_urlsafe(12)
+        if not link_id.startswith("-"):
+            return link_id
+
+
+def default_expiry_ms(created_ms: int) -> int:
+    """One calendar month on (the month's last day where there is no such day), at 23:59:59.999 UTC."""
+    created = datetime.fromtimestamp(created_ms / 1000, UTC)
+    year, month = (created.year + 1, 1) if created.month == 12 else (created.year, created.month + 1)
+    day = min(created.day, calendar.monthrange(year, month)[1])
+    return end_of_day_ms(datetime(year, month, day, tzinfo=UTC))
+
+
+def end_of_day_ms(day: datetime) -> int:
+    """23:59:59.999 UTC of that day, in ms since 1970."""
+    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+    return int(midnight.timestamp()) * 1000 - 1
+
+
+def check_expiry(expires_ms: int | None) -> None:
+    if expires_ms is not None and not 0 <= expires_ms <= MAX_TIME_MS:
+        raise InvalidRequest(f"an expiry is milliseconds since 1970, from 0 to {MAX_TIME_MS}, or null for never")
+
+
+def check_words(name: str, note: str) -> None:
+    """A name and a note for people: bounded, and without control characters."""
+    if len(name) > MAX_NAME or not (name.isprintable() or name == ""):
+        raise InvalidRequest(f"a link's name has at most {MAX_NAME} printable characters")
+    if len(note) > MAX_NOTE or not note.replace("\n", "").replace("\t", "").isprintable():
+        raise InvalidRequest(f"a link's note has at most {MAX_NOTE} printable characters")
+
+
+def iso_time(time_ms: int) -> str:
+    """As `2026-12-23T23:59:59.999Z`."""
+    moment = datetime.fromtimestamp(time_ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03d}Z"

@@ -1,0 +1,93 @@
+"""A `LinkStore` in SQLite."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from functools import lru_cache
+from typing import Any, Final
+
+from zarrlink.links.interface import KEEP, Keep
+from zarrlink.links.model import Link
+from zarrlink.sqlite_file import SqliteFile
+from zarrlink.view import View
+
+_COLUMNS: Final = "id, owner, view, geometry, name, note, created_ms, expires_ms, revoked_ms"
+
+
+class SqliteLinks:
+    """Links in the state file, seen by every process that has it open."""
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+
+    def add(self, link: Link) -> None:
+        row = (
+            link.id,
+            link.owner,
+            link.view.to_json(),
+            json.dumps(link.geometry, sort_keys=True),
+            link.name,
+            link.note,
+            link.created_ms,
+            link.expires_ms,
+            link.revoked_ms,
+        )
+        try:
+            with self._file.write() as connection:
+                connection.execute(f"INSERT INTO links ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        except sqlite3.IntegrityError as error:
+            raise ValueError(f"link id {link.id} is taken") from error
+
+    def get(self, link_id: str) -> Link | None:
+        rows = self._file.rows(f"SELECT {_COLUMNS} FROM links WHERE id = ?", (link_id,))
+        return _link(rows[0]) if rows else None
+
+    def of_owner(self, owner: str | None) -> list[Link]:
+        rows = self._file.rows(
+            f"SELECT {_COLUMNS} FROM links WHERE revoked_ms IS NULL AND (?1 IS NULL OR owner = ?1) "
+            "ORDER BY created_ms DESC, id",
+            (owner,),
+        )
+        return [_link(row) for row in rows]
+
+    def change(
+        self,
+        link_id: str,
+        owner: str | None,
+        *,
+        name: str | Keep = KEEP,
+        note: str | Keep = KEEP,
+        expires_ms: int | None | Keep = KEEP,
+    ) -> Link | None:
+        fields = {"name": name, "note": note, "expires_ms": expires_ms}
+        return self._update(link_id, owner, {field: new for field, new in fields.items() if not isinstance(new, Keep)})
+
+    def revoke(self, link_id: str, owner: str | None, now_ms: int) -> Link | None:
+        return self._update(link_id, owner, {"revoked_ms": now_ms})
+
+    def _update(self, link_id: str, owner: str | None, fields: dict[str, Any]) -> Link | None:
+        assignments = ", ".join(f"{field} = ?" for field in fields) or "id = id"
+        with self._file.write() as connection:
+            rows = connection.execute(
+                f"UPDATE links SET {assignments} WHERE id = ? AND revoked_ms IS NULL AND (? IS NULL OR owner = ?) "
+                f"RETURNING {_COLUMNS}",
+                (*fields.values(), link_id, owner, owner),
+            ).fetchall()
+        return _link(rows[0]) if rows else None
+
+
+def _link(row: tuple[Any, ...]) -> Link:
+    link_id, owner, view, geometry, name, note, created_ms, expires_ms, revoked_ms = row
+    return Link(link_id, owner, _view(view), _geometry(geometry), name, note, created_ms, expires_ms, revoked_ms)
+
+
+# Read for every request and never changed once written.
+@lru_cache(maxsize=4096)
+def _view(text: str) -> View:
+    return View.from_json(text)
+
+
+@lru_cache(maxsize=4096)
+def _geometry(text: str) -> dict[str, str]:
+    return dict(json.loads(text))

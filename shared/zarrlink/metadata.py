@@ -1,0 +1,130 @@
+"""The metadata documents of a served layer, in both OME dialects."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from zarrlink.formats import ngff, zarr_v2, zarr_v3
+from zarrlink.formats.zarr_keys import Dialect
+from zarrlink.layer import Layer, Level
+from zarrlink.geometry import vec3
+
+Json = dict[str, Any]
+Documents = dict[str, bytes]
+"""Key below the layer, such as `.zattrs` or `0/zarr.json` -> the document."""
+
+
+def documents(layer: Layer, dialect: Dialect) -> Documents:
+    """All metadata of a layer."""
+    image = _image(layer)
+    if dialect == "v2":
+        parts: dict[str, Json] = {".zgroup": zarr_v2.GROUP, ".zattrs": ngff.attributes_v04(image)}
+        parts |= {f"{k}/.zarray": _array_v2(layer, level) for k, level in enumerate(layer.levels)}
+        parts[".zmetadata"] = zarr_v2.consolidated(dict(parts))
+    else:
+        arrays = {str(k): _array_v3(layer, level) for k, level in enumerate(layer.levels)}
+        parts = {f"{k}/zarr.json": array for k, array in arrays.items()}
+        parts["zarr.json"] = zarr_v3.group_metadata(attributes=ngff.attributes_v05(image), arrays=arrays)
+    return {key: json.dumps(part, separators=(",", ":"), allow_nan=False).encode() for key, part in parts.items()}
+
+
+def shown_window(layer: Layer) -> list[float] | None:
+    """The stored values that viewers show as black and white, None where nothing is known of them."""
+    window = None if layer.category == "segmentation" else _window(layer)
+    return None if window is None else [window[0], window[1]]
+
+
+def _array_v2(layer: Layer, level: Level) -> Json:
+    shape, chunks = layer.array_shape(level.shape), layer.array_shape(level.chunk)
+    return zarr_v2.array_metadata(shape=shape, chunks=chunks, dtype=layer.dtype)
+
+
+def _array_v3(layer: Layer, level: Level) -> Json:
+    return zarr_v3.array_metadata(
+        shape=layer.array_shape(level.shape),
+        chunk=layer.array_shape(level.chunk),
+        shard=None if level.shard is None else layer.array_shape(level.shard),
+        dtype=layer.dtype,
+        item_bytes=layer.item_bytes,
+        # WKW keeps the channels of a voxel together: in C order a block is (z, y, x, c).
+        stored_axes=(1, 2, 3, 0) if layer.channel_axis else None,
+        dimension_names=ngff.axis_names(layer.channel_axis),
+        attributes={"mag": list(level.mag.xyz)},
+    )
+
+
+def _image(layer: Layer) -> ngff.Image:
+    finest = layer.levels[0]
+    return ngff.Image(
+        name=layer.name,
+        voxel_size=layer.voxel_size,
+        origin=layer.origin,
+        mags=tuple(level.mag for level in layer.levels),
+        channel_axis=layer.channel_axis,
+        is_label=layer.category == "segmentation",
+        channels=_channels(layer),
+        default_z=(finest.box_start[2] + finest.box_end[2]) // 2 - finest.origin[2],
+        provenance={
+            "mags": [level.mag.literal for level in layer.levels],
+            "boundingBox": layer.box.to_list(),
+            "origin": list(layer.origin),
+            "elementClass": layer.element_class,
+        },
+    )
+
+
+def _channels(layer: Layer) -> tuple[ngff.Channel, ...]:
+    """How to show each channel, where that is known: for 8-bit data, or as the dataset's view configuration says.
+
+    Else nothing is said, and viewers look at the data: a full-range window would show 12-bit data as black.
+    """
+    window = _window(layer)
+    if window is None or layer.category == "segmentation":
+        return ()
+    start, end, minimum, maximum = window
+    rgb = layer.channels == 3 and layer.dtype == "uint8"
+    colour = _colour(layer.view.get("color"))
+    mixed = ("FF0000", "00FF00", "0000FF", "FFFF00", "FF00FF", "00FFFF")
+    labels = ("red", "green", "blue") if rgb else tuple(f"channel {n}" for n in range(layer.channels))
+    return tuple(
+        ngff.Channel(
+            label=label if layer.channel_axis else layer.name,
+            color=mixed[n % len(mixed)] if layer.channel_axis else colour,
+            start=start,
+            end=end,
+            minimum=minimum,
+            maximum=maximum,
+            inverted=layer.view.get("isInverted") is True,
+        )
+        for n, label in enumerate(labels)
+    )
+
+
+def _window(layer: Layer) -> tuple[float, float, float, float] | None:
+    limits = {"uint8": (0.0, 255.0), "int8": (-128.0, 127.0)}.get(layer.dtype)
+    chosen = layer.view.get("intensityRange")
+    if isinstance(chosen, list) and len(chosen) == 2 and all(_finite(value) for value in chosen):
+        low, high = float(chosen[0]), float(chosen[1])
+        if low < high:
+            wide = (layer.view.get("min"), layer.view.get("max"))
+            least, most = limits or (low, high)
+            least = float(wide[0]) if _finite(wide[0]) else least
+            most = float(wide[1]) if _finite(wide[1]) else most
+            return low, high, min(least, low), max(most, high)
+    return None if limits is None else (*limits, *limits)
+
+
+def _colour(value: object) -> str:
+    if isinstance(value, list) and len(value) == 3:
+        try:
+            red, green, blue = vec3(value)
+            return bytes((red, green, blue)).hex().upper()
+        except (TypeError, ValueError):
+            return "FFFFFF"
+    return "FFFFFF"
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,76 @@
+"""The one SQLite file of a single-machine server: connections, transactions, schema."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+# Writers of several processes queue here; far longer than any of our transactions.
+BUSY_TIMEOUT_S: Final = 60.0
+SCHEMA_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE links (
+  id TEXT PRIMARY KEY, owner TEXT NOT NULL, view TEXT NOT NULL, geometry TEXT NOT NULL, name TEXT NOT NULL,
+  note TEXT NOT NULL, created_ms INTEGER NOT NULL, expires_ms INTEGER, revoked_ms INTEGER
+) STRICT;
+CREATE INDEX links_by_owner ON links (owner, created_ms);
+CREATE TABLE datasets (
+  id TEXT PRIMARY KEY, name TEXT NOT NULL, location TEXT NOT NULL UNIQUE, created_ms INTEGER NOT NULL
+) STRICT;
+CREATE TABLE users (
+  name TEXT PRIMARY KEY, token_hash TEXT NOT NULL UNIQUE, created_ms INTEGER NOT NULL
+) STRICT;
+CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+"""
+
+
+class SqliteFile:
+    """A file of tables in WAL mode; one connection a thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create it. Raises ValueError for a file that is not ours."""
+        self.path = path
+        self._local = threading.local()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # Retried by SQLite's busy handler only inside transactions, so the schema is made in one.
+            with self.write() as connection:
+                version = connection.execute("PRAGMA user_version").fetchone()[0]
+                if version == 0:
+                    for statement in _SCHEMA.split(";"):
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                elif version != SCHEMA_VERSION:
+                    raise ValueError(f"{path} was written by another version of zarrlink (schema {version})")
+        except sqlite3.DatabaseError as error:
+            raise ValueError(f"{path} cannot be used as a state file: {error}") from error
+
+    def rows(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a SELECT, as of the last finished transaction of any process."""
+        return self._connection().execute(query, values).fetchall()
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it or, on an exception, nothing. Waits for other writers at its start."""
+        connection = self._connection()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            connection.execute("PRAGMA journal_mode = WAL")
+            # WAL with FULL: a link that was reported as revoked stays so after a power cut.
+            connection.execute("PRAGMA synchronous = FULL")
+            self._local.connection = connection
+        return connection

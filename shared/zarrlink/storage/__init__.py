@@ -1,0 +1,1 @@
+"""Where volumes lie: the `ByteSource` protocol and its adapters."""

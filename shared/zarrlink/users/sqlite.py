@@ -1,0 +1,36 @@
+"""`Users` in SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from zarrlink.sqlite_file import SqliteFile
+from zarrlink.users.interface import User
+
+
+class SqliteUsers:
+    """Users in the state file."""
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+
+    def add(self, user: User, token_hash: str) -> None:
+        try:
+            with self._file.write() as connection:
+                connection.execute(
+                    "INSERT INTO users (name, token_hash, created_ms) VALUES (?, ?, ?)",
+                    (user.name, token_hash, user.created_ms),
+                )
+        except sqlite3.IntegrityError as error:
+            raise ValueError(f"there is a user {user.name!r} already") from error
+
+    def by_token_hash(self, token_hash: str) -> User | None:
+        rows = self._file.rows("SELECT name, created_ms FROM users WHERE token_hash = ?", (token_hash,))
+        return User(*rows[0]) if rows else None
+
+    def all(self) -> list[User]:
+        return [User(*row) for row in self._file.rows("SELECT name, created_ms FROM users ORDER BY name")]
+
+    def remove(self, name: str) -> bool:
+        with self._file.write() as connection:
+            return connection.execute("DELETE FROM users WHERE name = ?", (name,)).rowcount > 0

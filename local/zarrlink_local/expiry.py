@@ -15,7 +15,7 @@ _UNIT_MS: Final = {"h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 
 
 def parse_expiry(text: str, now_ms: int) -> int | None:
-    """ms since 1970, None for never.
+    """Milliseconds since 1970, None for never.
 
     Accepted: `never`; a day, which is meant to its end (UTC); a moment such as 2026-12-23T12:00:00Z; a span from now
     such as 12h, 30d, 2w.

@@ -60,7 +60,7 @@ def open_machine(state: Path) -> Machine:
 
 
 def now_ms() -> int:
-    """ms since 1970, UTC."""
+    """Milliseconds since 1970, UTC."""
     return time.time_ns() // 1_000_000
 
 

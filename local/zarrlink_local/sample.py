@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,10 @@ _FILE_SIDE: Final = 32
 Volume = NDArray[Any]
 
 
+def _silent(_done: float) -> None:
+    """No progress shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class SampleLayer:
     """A layer's volumes by mag, each (z, y, x)."""
@@ -40,12 +45,12 @@ class SampleLayer:
     volumes: dict[Mag, Volume]
 
 
-def sample_layers(size_xyz: Vec3, seed: int, progress: Callable[[float], None] = lambda done: None) -> list[SampleLayer]:
+def sample_layers(size_xyz: Vec3, seed: int, progress: Callable[[float], None] = _silent) -> list[SampleLayer]:
     """The ground truth of the sample: layers `em` (uint8) and `segmentation` (uint32)."""
     made = neuropil(size_xyz[::-1], seed, progress)
     em: dict[Mag, Volume] = {MAGS[0]: made.em}
     segmentation: dict[Mag, Volume] = {MAGS[0]: made.segmentation}
-    for finer, mag in zip(MAGS, MAGS[1:], strict=False):
+    for finer, mag in pairwise(MAGS):
         factors = (mag.z // finer.z, mag.y // finer.y, mag.x // finer.x)
         em[mag] = downsample_mean(em[finer], factors)
         segmentation[mag] = downsample_mode(segmentation[finer], factors)
@@ -56,7 +61,7 @@ def sample_layers(size_xyz: Vec3, seed: int, progress: Callable[[float], None] =
 
 
 def write_sample(
-    folder: Path, *, size_xyz: Vec3, seed: int, progress: Callable[[float], None] = lambda done: None
+    folder: Path, *, size_xyz: Vec3, seed: int, progress: Callable[[float], None] = _silent
 ) -> list[SampleLayer]:
     """Write the sample to `folder` and return its ground truth. The folder appears whole or not at all.
 
@@ -73,7 +78,9 @@ def write_sample(
             block_side=_BLOCK_SIDE, file_side=_FILE_SIDE, block_type=BlockType.LZ4HC, voxel_type=layer.voxel_type
         )
         top_left = tuple(corner // side for corner, side in zip(TOP_LEFT, mag.xyz, strict=True))
-        write_volume(draft / layer.name / mag.literal, header, layer.volumes[mag], (top_left[0], top_left[1], top_left[2]))
+        write_volume(
+            draft / layer.name / mag.literal, header, layer.volumes[mag], (top_left[0], top_left[1], top_left[2])
+        )
         progress(0.7 + 0.3 * (done + 1) / len(volumes))
     (draft / FILE_NAME).write_text(json.dumps(_description(layers, size_xyz), indent=2))
     draft.rename(folder)
@@ -141,4 +148,3 @@ def _layer(layer: SampleLayer, size_xyz: Vec3) -> dict[str, Any]:
     if layer.category == "segmentation":
         described["largestSegmentId"] = int(layer.volumes[MAGS[0]].max())
     return described
-

@@ -83,7 +83,7 @@ async def _reply(error: Exception, scope: Scope, receive: Receive, send: Send) -
     if scope["type"] != "http":
         return
     answer = problems.reply(error, head=scope["method"] == "HEAD")
-    await Response(answer.body, answer.status, dict(answer.headers))(scope, receive, send)
+    await Response(answer.body, answer.status, answer.text_headers())(scope, receive, send)
 
 
 def listen(port: int) -> socket.socket:
@@ -102,5 +102,7 @@ def listen(port: int) -> socket.socket:
 def run(app: Door, listener: socket.socket) -> None:
     """Serve until a signal ends it."""
     # No access log: the addresses hold tokens.
-    config = uvicorn.Config(app, access_log=False, log_level="warning", server_header=False, date_header=False, lifespan="off")
+    config = uvicorn.Config(
+        app, access_log=False, log_level="warning", server_header=False, date_header=False, lifespan="off"
+    )
     uvicorn.Server(config).run(sockets=[listener])

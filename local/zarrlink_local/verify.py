@@ -6,11 +6,13 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from zarrlink.catalogue.interface import DatasetRecord
 from zarrlink.errors import CorruptFile, ZarrlinkError
+from zarrlink.formats.datasource import DatasetDescription
 from zarrlink.formats.lz4_block import decode_lz4
 from zarrlink.formats.wkw import HEADER_BYTES, TableSlice, WkwHeader, raw_spans, table_range
 from zarrlink.library import Library
@@ -38,32 +40,13 @@ async def verify_dataset(library: Library, record: DatasetRecord, progress: Call
     description = await library.describe(record)
     report = Report()
     report.damage += [f"layer {name}: {reason}" for name, reason in description.unreadable.items()]
-    folders: list[Path] = []
-    for layer in description.layers:
-        if layer.data_format != "wkw":
-            continue
-        for mag in layer.mags:
-            found = [root / folder for folder in mag.folders if (root / folder / "header.wkw").is_file()]
-            if found:
-                folders.append(found[0])
-            else:
-                report.damage.append(f"layer {layer.name}: mag {mag.mag.literal} has no header.wkw")
-    files = [(folder, path) for folder in folders for path in sorted(_files(folder))]
+    files = [(folder, path) for folder in _mag_folders(root, description, report) for path in sorted(_files(folder))]
     for done, (folder, path) in enumerate(files):
         progress(done, len(files))
         name = path.relative_to(root).as_posix()
         report.files += 1
         try:
-            expected = WkwHeader.from_bytes((folder / "header.wkw").read_bytes()[:HEADER_BYTES], key=name)
-            with path.open("rb") as stream:
-                for span, block in _blocks(stream, path.stat().st_size, expected, name):
-                    if expected.compressed:
-                        decode_lz4(block, expected.block_bytes, key=name)
-                    elif len(block) != span:
-                        raise CorruptFile("a block is cut short", key=name)
-                    report.blocks += 1
-                stream.seek(0)
-                report.checksums[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+            _verify_file(folder, path, name, report)
         except ZarrlinkError as error:
             report.damage.append(f"{name}: {error}")
         except OSError as error:
@@ -72,9 +55,37 @@ async def verify_dataset(library: Library, record: DatasetRecord, progress: Call
     return report
 
 
+def _mag_folders(root: Path, description: DatasetDescription, report: Report) -> list[Path]:
+    folders: list[Path] = []
+    for layer in description.layers:
+        if layer.data_format != "wkw":
+            continue
+        for mag in layer.mags:
+            found = [root / folder for folder in mag.folders if (root / folder / "header.wkw").is_file()]
+            folders += found[:1]
+            if not found:
+                report.damage.append(f"layer {layer.name}: mag {mag.mag.literal} has no header.wkw")
+    return folders
+
+
+def _verify_file(folder: Path, path: Path, name: str, report: Report) -> None:
+    expected = WkwHeader.from_bytes((folder / "header.wkw").read_bytes()[:HEADER_BYTES], key=name)
+    with path.open("rb") as stream:
+        for span, block in _blocks(stream, path.stat().st_size, expected, name):
+            if expected.compressed:
+                decode_lz4(block, expected.block_bytes, key=name)
+            elif len(block) != span:
+                raise CorruptFile("a block is cut short", key=name)
+            report.blocks += 1
+        stream.seek(0)
+        report.checksums[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def compare(known: dict[str, str], found: dict[str, str]) -> list[str]:
     """What differs from a manifest: changed, missing and new files."""
-    changed = [f"{name}: its checksum differs" for name in sorted(known.keys() & found.keys()) if known[name] != found[name]]
+    changed = [
+        f"{name}: its checksum differs" for name in sorted(known.keys() & found.keys()) if known[name] != found[name]
+    ]
     missing = [f"{name}: missing or unreadable" for name in sorted(known.keys() - found.keys())]
     return changed + missing + [f"{name}: not in the manifest" for name in sorted(found.keys() - known.keys())]
 
@@ -100,5 +111,5 @@ def _blocks(stream: BinaryIO, length: int, expected: WkwHeader, name: str) -> It
         else:
             spans = raw_spans(header, length, first, count, key=name)
         stream.seek(spans[0])
-        for begin, end in zip(spans, spans[1:], strict=False):
+        for begin, end in pairwise(spans):
             yield end - begin, stream.read(end - begin)

@@ -11,7 +11,7 @@ from zarrlink.errors import CorruptFile, RangeNotSatisfiable, SourceUnavailable
 from zarrlink.formats.wkw import HEADER_BYTES, TableSlice, WkwHeader, file_key, raw_spans, table_range
 from zarrlink.layer import Level
 from zarrlink.storage.cache import ByteBoundedCache
-from zarrlink.storage.interface import ByteSource
+from zarrlink.storage.interface import Blob, ByteSource
 from zarrlink.transcode import ChunkShape
 
 # 4096 entries are 32 KiB: one request brings the tables of a 512^3 region, and page 0 comes with the header.
@@ -74,9 +74,19 @@ class JumpTables:
         self._pages.drop((source.name, key, page))
         self._raw_etags.drop((source.name, key))
 
-    def remember_raw(self, source: ByteSource, key: str, etag: str) -> None:
-        """The ETag of a raw file that was read."""
-        self._raw_etags.put((source.name, key), etag, _ENTRY_OVERHEAD_BYTES)
+    def check_raw(self, source: ByteSource, level: Level, key: str, blob: Blob, *, from_start: bool) -> None:
+        """Check what was read of a raw file, whose length its header fixes, and remember its ETag.
+
+        Raises CorruptFile.
+        """
+        expected = _raw_file_bytes(level)
+        if blob.object_bytes != expected:
+            raise CorruptFile(
+                "a raw WKW file has the wrong length", key=key, expected=expected, found=blob.object_bytes
+            )
+        if from_start:
+            _check_header(level, bytes(blob.data[:HEADER_BYTES]), key)
+        self._raw_etags.put((source.name, key), blob.etag, _ENTRY_OVERHEAD_BYTES)
 
     async def confirm_absence(self, source: ByteSource, level: Level) -> None:
         """Make sure that a missing file means absence: its folder must still be there.
@@ -96,9 +106,7 @@ class JumpTables:
     async def _locate_raw(
         self, source: ByteSource, level: Level, shape: ChunkShape, key: str, *, look: bool
     ) -> StoredRun | None:
-        header = level.header
-        expected = HEADER_BYTES + header.blocks * header.block_bytes
-        spans = raw_spans(header, expected, shape.first_block, shape.blocks, key=key)
+        spans = raw_spans(level.header, _raw_file_bytes(level), shape.first_block, shape.blocks, key=key)
         etag = self._raw_etags.get((source.name, key))
         if etag is not None or not look:
             return StoredRun(key, etag, spans, fresh=False)
@@ -106,8 +114,7 @@ class JumpTables:
         if stat is None:
             await self.confirm_absence(source, level)
             return None
-        raw_spans(header, stat.object_bytes, shape.first_block, shape.blocks, key=key)
-        self.remember_raw(source, key, stat.etag)
+        self.check_raw(source, level, key, Blob(b"", stat.etag, stat.object_bytes), from_start=False)
         return StoredRun(key, stat.etag, spans, fresh=True)
 
     async def _read_page(
@@ -125,14 +132,18 @@ class JumpTables:
             return None
         data = bytes(blob.data)
         if from_start:
-            check_header(level, data, key)
+            _check_header(level, data, key)
             data = data[start:]
         if len(data) < end - start:
             raise CorruptFile("a jump table is cut short", key=key, expected=end - start, found=len(data))
         return blob.etag, TableSlice(header, key, blob.object_bytes, first, data)
 
 
-def check_header(level: Level, data: bytes, key: str) -> None:
+def _raw_file_bytes(level: Level) -> int:
+    return HEADER_BYTES + level.header.blocks * level.header.block_bytes
+
+
+def _check_header(level: Level, data: bytes, key: str) -> None:
     """A data file's own header must be the one of its folder. Raises CorruptFile."""
     found = WkwHeader.from_bytes(data, key=key)
     if not found.same_kind(level.header) or found.data_offset != level.header.first_block_offset:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from zarrlink.errors import UnsupportedLayer
-from zarrlink.formats.datasource import LayerDescription
 from zarrlink.formats.blosc1 import LZ4_HEADER_BYTES
+from zarrlink.formats.datasource import LayerDescription
 from zarrlink.formats.shard_index import index_bytes
 from zarrlink.formats.wkw import WkwHeader, run_sides, stored_bytes_bound
 from zarrlink.formats.zarr_keys import Dialect
@@ -97,7 +97,8 @@ class Layer:
     def fingerprint(self) -> str:
         """Equal exactly when a reader holding the metadata of one could read the other: 22 characters."""
         levels = [
-            [level.mag.xyz, level.origin, level.shape, level.chunk, level.shard, level.box_start] for level in self.levels
+            [level.mag.xyz, level.origin, level.shape, level.chunk, level.shard, level.box_start]
+            for level in self.levels
         ]
         facts = json.dumps([self.name, self.dtype, self.channels, self.origin, levels], separators=(",", ":"))
         return hashlib.sha256(facts.encode()).hexdigest()[:22]
@@ -203,5 +204,6 @@ def _is_shard(header: WkwHeader, first_block: list[int], run_log2: int) -> bool:
         and longest <= header.file_side
         and longest * header.block_side <= MAX_SHARD_SIDE
         and blocks * header.block_bytes <= MAX_CHUNK_BYTES
-        and blocks * (LZ4_HEADER_BYTES + stored_bytes_bound(header.block_bytes)) + index_bytes(blocks) <= MAX_ANSWER_BYTES
+        and blocks * (LZ4_HEADER_BYTES + stored_bytes_bound(header.block_bytes)) + index_bytes(blocks)
+        <= MAX_ANSWER_BYTES
     )

@@ -10,7 +10,14 @@ from typing import Final
 
 from zarrlink.byte_range import ByteRange
 from zarrlink.catalogue.interface import Catalogue, DatasetRecord
-from zarrlink.errors import CorruptFile, InvalidRequest, LinkGone, RangeNotSatisfiable, SourceUnavailable, UnsupportedLayer
+from zarrlink.errors import (
+    CorruptFile,
+    InvalidRequest,
+    LinkGone,
+    RangeNotSatisfiable,
+    SourceUnavailable,
+    UnsupportedLayer,
+)
 from zarrlink.formats import datasource
 from zarrlink.formats.datasource import DatasetDescription, LayerDescription, MagDescription
 from zarrlink.formats.wkw import HEADER_BYTES, WkwHeader
@@ -18,6 +25,7 @@ from zarrlink.formats.zarr_keys import Dialect
 from zarrlink.layer import Layer, StoredMag, lay_out
 from zarrlink.metadata import Documents, documents
 from zarrlink.storage.interface import ByteSource
+from zarrlink.transcode import ArrayForm
 from zarrlink.view import View
 
 MAX_OPEN_LAYERS: Final = 4096
@@ -38,11 +46,20 @@ class OpenLayer:
         self.fingerprint = layer.fingerprint()
         self.checked_s = 0.0
         self._documents: dict[Dialect, Documents] = {}
+        self._forms: dict[Dialect, tuple[ArrayForm, ...]] = {}
 
     def documents(self, dialect: Dialect) -> Documents:
         if dialect not in self._documents:
             self._documents[dialect] = documents(self.layer, dialect)
         return self._documents[dialect]
+
+    def forms(self, dialect: Dialect) -> tuple[ArrayForm, ...]:
+        """The levels as arrays."""
+        forms = self._forms.get(dialect)
+        if forms is None:
+            forms = tuple(ArrayForm(self.layer, level, dialect) for level in self.layer.levels)
+            self._forms[dialect] = forms
+        return forms
 
 
 class Library:

@@ -8,8 +8,8 @@ from typing import Any
 
 from zarrlink.formats import ngff, zarr_v2, zarr_v3
 from zarrlink.formats.zarr_keys import Dialect
-from zarrlink.layer import Layer, Level
 from zarrlink.geometry import vec3
+from zarrlink.layer import Layer, Level
 
 Json = dict[str, Any]
 Documents = dict[str, bytes]
@@ -50,7 +50,7 @@ def _array_v3(layer: Layer, level: Level) -> Json:
         item_bytes=layer.item_bytes,
         # WKW keeps the channels of a voxel together: in C order a block is (z, y, x, c).
         stored_axes=(1, 2, 3, 0) if layer.channel_axis else None,
-        dimension_names=ngff.axis_names(layer.channel_axis),
+        dimension_names=ngff.axis_names(channel_axis=layer.channel_axis),
         attributes={"mag": list(level.mag.xyz)},
     )
 

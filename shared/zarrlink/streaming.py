@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from zarrlink.byte_range import ByteRange, RangeRequest
 from zarrlink.errors import (
@@ -21,14 +21,11 @@ from zarrlink.errors import (
     UnknownKey,
     UnsupportedLayer,
 )
-from zarrlink.formats.wkw import HEADER_BYTES
 from zarrlink.formats.zarr_keys import ArrayKey, ChunkKey, Dialect, GroupKey, parse_key
 from zarrlink.geometry import Vec3
-from zarrlink.jump_tables import WITH_HEADER_BYTES, JumpTables, StoredRun, check_header
-from zarrlink.layer import Level
+from zarrlink.jump_tables import WITH_HEADER_BYTES, JumpTables, StoredRun
 from zarrlink.library import Library, OpenLayer
-from zarrlink.storage.interface import Blob
-from zarrlink.transcode import PLAN_VERSION, ChunkPlan, ChunkShape, assemble, chunk_shape, plan_chunk
+from zarrlink.transcode import PLAN_VERSION, ArrayForm, ChunkPlan, ChunkShape, Stored
 from zarrlink.view import View
 
 OCTETS: Final = "application/octet-stream"
@@ -65,6 +62,34 @@ class Served:
     kind: Literal["metadata", "chunk"]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A key below a layer of a view. `geometry`: layer -> fingerprint that the reader's metadata was made from."""
+
+    view: View
+    geometry: dict[str, str]
+    dialect: Dialect
+    layer: str
+    key: str
+
+
+class _Chunk(NamedTuple):
+    """A chunk being answered."""
+
+    opened: OpenLayer
+    form: ArrayForm
+    shape: ChunkShape
+    place: Place
+
+    def etag(self, file_etag: str) -> str:
+        """Strong: from all sources, view, key and plan version."""
+        place = self.place
+        facts = (
+            f"{PLAN_VERSION} {self.opened.etag} {file_etag} {place.view.id}/{place.dialect}/{place.layer}/{place.key}"
+        )
+        return f'"{hashlib.blake2b(facts.encode(), digest_size=12).hexdigest()}"'
+
+
 class Streamer:
     """Zarr trees of views over a library of layers."""
 
@@ -88,112 +113,102 @@ class Streamer:
             raise SourceReplaced(name)
         return opened
 
-    async def answer(
-        self, view: View, geometry: dict[str, str], dialect: Dialect, name: str, key: str, want: Want = GET
-    ) -> Served | None:
-        """The answer to a key below layer `name`; None for a canonical chunk that holds nothing.
+    async def answer(self, place: Place, want: Want = GET) -> Served | None:
+        """The answer to a key; None for a canonical chunk that holds nothing.
 
         Where the source changed under us, or looks damaged, everything that was remembered of it is dropped and
         read anew, once. Raises as the modules below do: InvalidRequest, UnknownKey, LinkGone, RangeNotSatisfiable,
         CorruptFile, SourceChanged, SourceUnavailable.
         """
         try:
-            return await self._answer(view, geometry, dialect, name, key, want)
+            return await self._answer(place, want)
         except (SourceChanged, CorruptFile):
-            self.library.doubt(view, name)
-            return await self._answer(view, geometry, dialect, name, key, want)
+            self.library.doubt(place.view, place.layer)
+            return await self._answer(place, want)
 
-    async def _answer(
-        self, view: View, geometry: dict[str, str], dialect: Dialect, name: str, key: str, want: Want
-    ) -> Served | None:
-        opened = await self.open(view, geometry, name)
-        parsed = parse_key(dialect, key)
-        if isinstance(parsed, GroupKey):
-            return _document(opened, dialect, parsed.document, want)
-        if parsed.level >= len(opened.layer.levels):
+    async def _answer(self, place: Place, want: Want) -> Served | None:
+        opened = await self.open(place.view, place.geometry, place.layer)
+        key = parse_key(place.dialect, place.key)
+        if isinstance(key, GroupKey):
+            return _document(opened, place.dialect, key.document, want)
+        forms = opened.forms(place.dialect)
+        if key.level >= len(forms):
             raise LinkGone("the link does not open this level")
-        if isinstance(parsed, ArrayKey):
-            return _document(opened, dialect, f"{parsed.level}/{parsed.document}", want)
-        level = opened.layer.levels[parsed.level]
-        position = _position(opened, level, dialect, parsed)
+        if isinstance(key, ArrayKey):
+            return _document(opened, place.dialect, f"{key.level}/{key.document}", want)
+        form = forms[key.level]
+        position = _position(form, key)
         if position is None:
             return None
-        shape = chunk_shape(level, dialect, position)
+        shape = form.shape(position)
         if not shape.wanted:
             return None
         try:
-            return await self._chunk(opened, level, dialect, shape, f"{view.id}/{dialect}/{name}/{key}", want)
+            return await self._chunk(_Chunk(opened, form, shape, place), want)
         except (SourceChanged, CorruptFile):
-            self._tables.forget(opened.source, level, shape)
+            self._tables.forget(opened.source, form.level, shape)
             raise
 
-    async def _chunk(
-        self, opened: OpenLayer, level: Level, dialect: Dialect, shape: ChunkShape, address: str, want: Want
-    ) -> Served | None:
-        ahead = not want.body or bool(want.etags) or want.range_etag is not None
-        run = await self._tables.locate(opened.source, level, shape, look=ahead or want.part is not None)
+    async def _chunk(self, chunk: _Chunk, want: Want) -> Served | None:
+        # Conditions, and lengths of raw files, need the file's ETag before its blocks are read.
+        look = not want.body or bool(want.etags) or want.part is not None
+        run = await self._tables.locate(chunk.opened.source, chunk.form.level, chunk.shape, look=look)
         if run is None:
             return None
-        plan = plan_chunk(opened.layer, level, dialect, shape, run.spans)
-        if run.etag is not None:
-            etag = _etag(opened.etag, run.etag, address)
-            if not want.body or holds(want.etags, etag):
-                # The plan may be an old one: such an answer must not outlive what it speaks of.
-                if not run.fresh and not await self._is_current(opened, level, run):
-                    return None
-                return _without_body(etag, plan.length, want)
-        part = _part(want, None if run.etag is None else _etag(opened.etag, run.etag, address), plan.length)
+        plan = chunk.form.plan(chunk.shape, run.spans)
+        etag = None if run.etag is None else chunk.etag(run.etag)
+        if etag is not None and (not want.body or holds(want.etags, etag)):
+            # The plan may be an old one: such an answer must not outlive what it speaks of.
+            if not run.fresh and not await self._is_current(chunk, run):
+                return None
+            return Served(OCTETS, etag, plan.length, None, None, holds(want.etags, etag), "chunk")
+        part = _part(want, etag, plan.length)
         whole = ByteRange(0, plan.length) if part is None else part
-        blob, stored_at = await self._read_run(opened, level, run, plan, whole)
+        blob = await self._read_run(chunk, run, plan, whole)
         if blob is None:
             return None
-        data = assemble(opened.layer, level, dialect, plan, whole, blob.data, stored_at, run.key)
-        return Served(OCTETS, _etag(opened.etag, blob.etag, address), plan.length, part, data, False, "chunk")
+        stored, read_etag = blob
+        data = chunk.form.assemble(plan, whole, stored)
+        if etag is None or read_etag != run.etag:
+            etag = chunk.etag(read_etag)
+        return Served(OCTETS, etag, plan.length, part, data, False, "chunk")
 
-    async def _is_current(self, opened: OpenLayer, level: Level, run: StoredRun) -> bool:
+    async def _is_current(self, chunk: _Chunk, run: StoredRun) -> bool:
         """Whether the file is still the one planned with; False where it is gone. Raises SourceChanged."""
-        stat = await opened.source.stat(run.key)
+        stat = await chunk.opened.source.stat(run.key)
         if stat is None:
-            await self._tables.confirm_absence(opened.source, level)
+            await self._tables.confirm_absence(chunk.opened.source, chunk.form.level)
             return False
         if stat.etag != run.etag:
             raise SourceChanged(run.key)
         return True
 
     async def _read_run(
-        self, opened: OpenLayer, level: Level, run: StoredRun, plan: ChunkPlan, part: ByteRange
-    ) -> tuple[Blob | None, int]:
-        """The stored bytes behind `part` in one read, and where they start in the file."""
+        self, chunk: _Chunk, run: StoredRun, plan: ChunkPlan, part: ByteRange
+    ) -> tuple[Stored, str] | None:
+        """The stored bytes behind `part` in one read, and the ETag they are of; None where the file is gone."""
         touched = plan.touched(part)
         if not touched:
             # Only the index is asked for: it follows from the table, but must be the table of today.
-            if not run.fresh and not await self._is_current(opened, level, run):
-                return None, 0
-            return Blob(b"", run.etag or "", 0), 0
+            if not run.fresh and not await self._is_current(chunk, run):
+                return None
+            return Stored(b"", 0, run.key), run.etag or ""
+        source, header = chunk.opened.source, chunk.form.header
         start, end = touched[0].source, touched[-1].source_end
-        raw = not level.header.compressed
-        if raw and end <= WITH_HEADER_BYTES:
+        if not header.compressed and end <= WITH_HEADER_BYTES:
             start = 0
         try:
-            blob = await opened.source.read(run.key, ByteRange(start, end), if_match=run.etag)
+            blob = await source.read(run.key, ByteRange(start, end), if_match=run.etag)
         except RangeNotSatisfiable as error:
             raise CorruptFile("a WKW file ends before its blocks", key=run.key) from error
         if blob is None:
             if run.etag is not None:
                 raise SourceChanged(run.key)
-            await self._tables.confirm_absence(opened.source, level)
-            return None, 0
-        if raw:
-            header = level.header
-            expected = HEADER_BYTES + header.blocks * header.block_bytes
-            if blob.object_bytes != expected:
-                raise CorruptFile(
-                    "a raw WKW file has the wrong length", key=run.key, expected=expected, found=blob.object_bytes
-                )
-            if start == 0:
-                check_header(level, bytes(blob.data[:HEADER_BYTES]), run.key)
-            self._tables.remember_raw(opened.source, run.key, blob.etag)
-        return blob, start
+            await self._tables.confirm_absence(source, chunk.form.level)
+            return None
+        if not header.compressed:
+            self._tables.check_raw(source, chunk.form.level, run.key, blob, from_start=start == 0)
+        return Stored(blob.data, start, run.key), blob.etag
 
 
 def holds(etags: tuple[str, ...], etag: str) -> bool:
@@ -220,16 +235,15 @@ def _document(opened: OpenLayer, dialect: Dialect, key: str, want: Want) -> Serv
     return serve_bytes(document, JSON, want)
 
 
-def _position(opened: OpenLayer, level: Level, dialect: Dialect, key: ChunkKey) -> Vec3 | None:
+def _position(form: ArrayForm, key: ChunkKey) -> Vec3 | None:
     """The chunk's place (x, y, z) in the level's grid, None outside. Raises InvalidRequest for another rank."""
     numbers = key.position
-    axes = 4 if opened.layer.channel_axis else 3
-    if len(numbers) != axes:
-        raise InvalidRequest(f"a chunk key of this array has {axes} numbers, not {len(numbers)}")
-    if axes == 4 and numbers[0] != 0:
+    if len(numbers) != form.axes:
+        raise InvalidRequest(f"a chunk key of this array has {form.axes} numbers, not {len(numbers)}")
+    if form.axes == 4 and numbers[0] != 0:
         return None
     z, y, x = numbers[-3:]
-    width, height, depth = level.grid(dialect)
+    width, height, depth = form.grid
     return (x, y, z) if x < width and y < height and z < depth else None
 
 
@@ -237,12 +251,3 @@ def _part(want: Want, etag: str | None, length: int) -> ByteRange | None:
     if want.part is None or (want.range_etag is not None and want.range_etag != etag):
         return None
     return want.part.resolve(length)
-
-
-def _without_body(etag: str, length: int, want: Want) -> Served:
-    return Served(OCTETS, etag, length, None, None, holds(want.etags, etag), "chunk")
-
-
-def _etag(layer_etag: str, file_etag: str, address: str) -> str:
-    facts = f"{PLAN_VERSION} {layer_etag} {file_etag} {address}"
-    return f'"{hashlib.blake2b(facts.encode(), digest_size=12).hexdigest()}"'

@@ -39,7 +39,9 @@ def list_datasets(state: Path, as_json: bool) -> None:
 def add(folder: Path, state: Path, as_json: bool) -> None:
     """Register every dataset at or below FOLDER, where it lies."""
     machine = existing_machine(state)
-    records = register_below(folder, machine.catalogue, now_ms(), lambda text: click.echo(f"left out: {text}", err=True))
+    records = register_below(
+        folder, machine.catalogue, now_ms(), lambda text: click.echo(f"left out: {text}", err=True)
+    )
     if not records:
         raise InvalidRequest(f"no folder at or below {folder} holds a datasource-properties.json")
     if as_json:

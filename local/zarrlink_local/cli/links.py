@@ -81,7 +81,13 @@ def list_links(owner: str | None, state: Path, as_json: bool) -> None:
     now = now_ms()
     names = {record.id: record.name for record in machine.catalogue.all()}
     rows = [
-        (link.id, names.get(link.view.dataset, link.view.dataset), link.name, link.owner, in_words(link.expires_ms, now))
+        (
+            link.id,
+            names.get(link.view.dataset, link.view.dataset),
+            link.name,
+            link.owner,
+            in_words(link.expires_ms, now),
+        )
         for link in found
     ]
     print_table(("ID", "DATASET", "NAME", "OWNER", "EXPIRES"), rows)
@@ -94,7 +100,9 @@ def show(link_id: str, state: Path, as_json: bool) -> None:
     """Show a link's addresses again."""
     machine = existing_machine(state)
     link = machine.links.get(link_id)
-    _print_link(machine, _found(link_id, None if link is None or link.revoked_ms is not None else link), as_json=as_json)
+    _print_link(
+        machine, _found(link_id, None if link is None or link.revoked_ms is not None else link), as_json=as_json
+    )
 
 
 @links.command()
@@ -134,14 +142,18 @@ def revoke(link_id: str, state: Path, as_json: bool) -> None:
 
 def _found(link_id: str, link: Link | None) -> Link:
     if link is None:
-        raise InvalidRequest(f"there is no link {link_id!r} (that is not revoked); `zarrlink links list` shows what there is")
+        raise InvalidRequest(
+            f"there is no link {link_id!r} (that is not revoked); `zarrlink links list` shows what there is"
+        )
     return link
 
 
 def _address(machine: Machine) -> str:
     address = machine.address()
     if address is None:
-        raise InvalidRequest("no server has run on this state file, so links would have no address: start `zarrlink serve`")
+        raise InvalidRequest(
+            "no server has run on this state file, so links would have no address: start `zarrlink serve`"
+        )
     return address
 
 
@@ -154,7 +166,8 @@ def _facts(machine: Machine, link: Link) -> dict[str, Any]:
         "expires": None if link.expires_ms is None else iso_time(link.expires_ms),
         "page": page,
         "layers": [
-            {"name": name, **{dialect: page + path for dialect, path in layer_paths(name).items()}} for name in link.view.layers
+            {"name": name, **{dialect: page + path for dialect, path in layer_paths(name).items()}}
+            for name in link.view.layers
         ],
         "name": link.name,
         "note": link.note,

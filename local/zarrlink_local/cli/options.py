@@ -46,7 +46,9 @@ def find_dataset(machine: Machine, name_or_id: str) -> DatasetRecord:
         return record
     named = [record for record in machine.catalogue.all() if record.name == name_or_id]
     if len(named) > 1:
-        raise InvalidRequest(f"{len(named)} datasets are called {name_or_id!r}; use an id: {', '.join(r.id for r in named)}")
+        raise InvalidRequest(
+            f"{len(named)} datasets are called {name_or_id!r}; use an id: {', '.join(r.id for r in named)}"
+        )
     if not named:
         raise InvalidRequest(f"there is no dataset {name_or_id!r}; `zarrlink datasets list` shows what there is")
     return named[0]

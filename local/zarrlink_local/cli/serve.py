@@ -24,7 +24,9 @@ from zarrlink_local.scan import register_below
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
 @state_option
 @click.option(
-    "--public-url", envvar="PUBLIC_URL", help="What addresses begin with, where a proxy stands in front. [http://127.0.0.1:PORT]"
+    "--public-url",
+    envvar="PUBLIC_URL",
+    help="What addresses begin with, where a proxy stands in front. [http://127.0.0.1:PORT]",
 )
 @click.option(
     "--viewer-max-age",
@@ -39,7 +41,9 @@ def serve(data: tuple[Path, ...], port: int, state: Path, public_url: str | None
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
     machine = open_machine(state)
     for folder in data:
-        for record in register_below(folder, machine.catalogue, now_ms(), lambda text: click.echo(f"left out: {text}", err=True)):
+        for record in register_below(
+            folder, machine.catalogue, now_ms(), lambda text: click.echo(f"left out: {text}", err=True)
+        ):
             click.echo(f"dataset {record.name} ({record.id})")
     listener = server.listen(port)
     address = (public_url or f"http://{server.LOOPBACK}:{listener.getsockname()[1]}").rstrip("/")
@@ -50,7 +54,9 @@ def serve(data: tuple[Path, ...], port: int, state: Path, public_url: str | None
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--size", nargs=3, type=click.IntRange(64, 4096), default=(512, 512, 256), show_default=True, help="Voxels x y z.")
+@click.option(
+    "--size", nargs=3, type=click.IntRange(64, 4096), default=(512, 512, 256), show_default=True, help="Voxels x y z."
+)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=7, show_default=True)
 def sample(folder: Path, size: tuple[int, int, int], seed: int) -> None:
     """Make a sample dataset in FOLDER: EM-like neuropil with its segmentation, as WKW."""

@@ -43,7 +43,7 @@ class Image:
     provenance: Json
 
 
-def axis_names(channel_axis: bool) -> tuple[str, ...]:
+def axis_names(*, channel_axis: bool) -> tuple[str, ...]:
     return ("c", "z", "y", "x") if channel_axis else ("z", "y", "x")
 
 
@@ -76,7 +76,8 @@ def _multiscale(image: Image) -> Json:
     unit = image.voxel_size.unit
     space: Json = {"type": "space", "unit": unit} if unit in LENGTH_UNITS else {"type": "space"}
     axes: list[Json] = [
-        {"name": name, **({"type": "channel"} if name == "c" else space)} for name in axis_names(image.channel_axis)
+        {"name": name, **({"type": "channel"} if name == "c" else space)}
+        for name in axis_names(channel_axis=image.channel_axis)
     ]
     datasets = [
         {"path": str(level), "coordinateTransformations": level_transformations(image, mag)}

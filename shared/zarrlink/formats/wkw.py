@@ -21,6 +21,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 from typing import Final
 
 from zarrlink.errors import CorruptFile
@@ -29,7 +30,6 @@ from zarrlink.geometry import Vec3
 HEADER_BYTES: Final = 16
 BOUNDARY_BYTES: Final = 8
 _HEADER: Final = struct.Struct("<3sBBBBBQ")
-_PAIR: Final = struct.Struct("<QQ")
 
 
 class BlockType(IntEnum):
@@ -173,10 +173,7 @@ class TableSlice:
         offset = BOUNDARY_BYTES * (first - self.first_block)
         if offset < 0 or offset + BOUNDARY_BYTES * (count + 1) > len(self.boundaries):
             raise CorruptFile("a jump table is cut short", key=self.key)
-        if count == 1:
-            bounds: tuple[int, ...] = _PAIR.unpack_from(self.boundaries, offset)
-        else:
-            bounds = struct.unpack_from(f"<{count + 1}Q", self.boundaries, offset)
+        bounds: tuple[int, ...] = struct.unpack_from(f"<{count + 1}Q", self.boundaries, offset)
         header, limit = self.header, stored_bytes_bound(self.header.block_bytes)
         if bounds[0] < header.first_block_offset or (first == 0 and bounds[0] != header.first_block_offset):
             raise CorruptFile(
@@ -185,7 +182,7 @@ class TableSlice:
                 expected=header.first_block_offset,
                 found=bounds[0],
             )
-        for start, end in zip(bounds, bounds[1:], strict=False):
+        for start, end in pairwise(bounds):
             if not 0 < end - start <= limit:
                 raise CorruptFile(
                     "a jump table holds an impossible block length",

@@ -17,6 +17,10 @@ from zarrlink.errors import InvalidRequest, UnknownKey
 Dialect = Literal["v2", "v3"]
 
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,14}", re.ASCII)
+_CHUNKS: Final = {
+    "v2": re.compile(rf"(?:{_NUMBER.pattern})(?:/(?:{_NUMBER.pattern}))+", re.ASCII),
+    "v3": re.compile(rf"(?:{_NUMBER.pattern})/c(?:/(?:{_NUMBER.pattern}))+", re.ASCII),
+}
 _WORD: Final = re.compile(r"(?!c(?:[.\-]|$))[A-Za-z._][A-Za-z0-9._\-]{0,254}", re.ASCII)
 _GROUP_DOCUMENTS: Final = {"v2": (".zgroup", ".zattrs", ".zmetadata"), "v3": ("zarr.json",)}
 _ARRAY_DOCUMENTS: Final = {"v2": (".zarray",), "v3": ("zarr.json",)}
@@ -54,6 +58,10 @@ def parse_key(dialect: Dialect, key: str) -> Key:
     Raises UnknownKey for a word that is not there, InvalidRequest for anything that is not a key.
     Whether the level and the number of axes exist is for the caller to tell.
     """
+    chunk = _CHUNKS[dialect].fullmatch(key)
+    if chunk:
+        level, *numbers = map(int, key.replace("c/", "", 1).split("/"))
+        return ChunkKey(level, tuple(numbers))
     first, slash, rest = key.partition("/")
     if not first and not slash:
         return GroupKey("")
@@ -66,16 +74,7 @@ def parse_key(dialect: Dialect, key: str) -> Key:
         return ArrayKey(level, "")
     if rest in _ARRAY_DOCUMENTS[dialect]:
         return ArrayKey(level, rest)
-    numbers = rest
-    if dialect == "v3":
-        if not rest.startswith("c/"):
-            raise _not_a_chunk(rest)
-        numbers = rest[2:]
-    fields = numbers.split("/")
-    for field in fields:
-        if not _NUMBER.fullmatch(field):
-            raise _not_a_chunk(rest)
-    return ChunkKey(level, tuple(map(int, fields)))
+    raise _not_a_chunk(rest)
 
 
 def chunk_key(dialect: Dialect, level: int, position: tuple[int, ...]) -> str:

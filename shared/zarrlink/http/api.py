@@ -9,17 +9,16 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response as FastResponse
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from zarrlink.catalogue.interface import Catalogue, DatasetRecord
-from zarrlink.geometry import BoundingBox, Mag
+from zarrlink.errors import InvalidRequest, MethodNotAllowed, NotSignedIn, UnknownKey
 from zarrlink.http import problems
-from zarrlink.http.page import layer_paths
+from zarrlink.http.api_models import DatasetBody, LinkBody, LinkChangeBody, Message, NewLinkBody, ProblemBody, link_body
 from zarrlink.library import Library
 from zarrlink.links.interface import KEEP, LinkStore
-from zarrlink.links.model import MAX_NAME, MAX_NOTE, Link
-from zarrlink.links.service import LinkRequest, change_link, create_link
+from zarrlink.links.model import Link
+from zarrlink.links.service import change_link, create_link
 from zarrlink.links.token import KeyRing
 from zarrlink.users.interface import User, Users, hash_user_token
 
@@ -38,119 +37,6 @@ class ApiServices:
     keys: KeyRing
     now_ms: Callable[[], int]
     public_url: str
-
-
-class Scope(BaseModel):
-    """What a link opens of its dataset."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    layers: list[str] | None = Field(None, description="Layer names; absent: every layer that can be streamed now.")
-    boundingBox: list[int] | None = Field(  # noqa: N815 (JSON in WEBKNOSSOS's manner)
-        None, description="x, y, z, width, height, depth in mag-1 voxels; nothing outside is ever sent."
-    )
-    finestMag: str | None = Field(None, description="The finest mag that the link opens, such as 2-2-1.")  # noqa: N815
-
-
-class NewLinkBody(BaseModel):
-    """A link to make: to a dataset or to an annotation."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    dataset: str | None = Field(None, description="Id of a dataset.")
-    annotation: str | None = Field(None, description="Id of an annotation, or of a dataset.")
-    expirationDateTime: int | None = Field(  # noqa: N815
-        None, description="Milliseconds since 1970; null: never; absent: in one calendar month, at the end of the day (UTC)."
-    )
-    name: str = Field("", max_length=MAX_NAME)
-    note: str = Field("", max_length=MAX_NOTE)
-    scope: Scope | None = None
-
-
-class LinkChangeBody(BaseModel):
-    """What to change; what is absent stays. The token and what the link opens never change."""
-
-    dataset: str | None = None
-    annotation: str | None = None
-    expirationDateTime: int | None = None  # noqa: N815
-    name: str = Field("", max_length=MAX_NAME)
-    note: str = Field("", max_length=MAX_NOTE)
-
-
-class LayerAddresses(BaseModel):
-    """Complete addresses of a layer: OME-Zarr 0.5 (`v3`) and 0.4 (`v2`)."""
-
-    name: str
-    v3: str
-    v2: str
-
-
-class LinkBody(BaseModel):
-    """A link, as only its owner sees it. `accessToken` is the secret in its addresses; `page` is the one to share."""
-
-    id: str
-    annotation: str | None
-    dataset: str
-    accessToken: str  # noqa: N815
-    expirationDateTime: int | None  # noqa: N815
-    created: int
-    name: str
-    note: str
-    scope: Scope
-    page: str
-    layers: list[LayerAddresses]
-    leftOut: list[str] = Field([], description="Why layers of the dataset are not in the link; only when it is made.")  # noqa: N815
-
-
-class DatasetBody(BaseModel):
-    """A dataset that links can be made to."""
-
-    id: str
-    name: str
-
-
-class Message(BaseModel):
-    """WEBKNOSSOS's way to say that something was done."""
-
-    messages: list[dict[str, str]]
-
-
-class ProblemBody(BaseModel):
-    """RFC 9457. `instance` ties the answer to the server's log."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
-
-
-def link_body(services: ApiServices, link: Link, left_out: Sequence[str] = ()) -> LinkBody:
-    """A link with its addresses."""
-    token = services.keys.token(link.id)
-    page = f"{services.public_url}/zarr/{token}/"
-    view = link.view
-    return LinkBody(
-        id=link.id,
-        annotation=None,
-        dataset=view.dataset,
-        accessToken=token,
-        expirationDateTime=link.expires_ms,
-        created=link.created_ms,
-        name=link.name,
-        note=link.note,
-        scope=Scope(
-            layers=list(view.layers),
-            boundingBox=None if view.box is None else view.box.to_list(),
-            finestMag=None if view.finest is None else view.finest.literal,
-        ),
-        page=page,
-        layers=[
-            LayerAddresses(name=name, **{dialect: page + path for dialect, path in layer_paths(name).items()})
-            for name in view.layers
-        ],
-        leftOut=list(left_out),
-    )
 
 
 def create_api(services: ApiServices) -> FastAPI:
@@ -172,46 +58,50 @@ def create_api(services: ApiServices) -> FastAPI:
     return app
 
 
-def _routes(services: ApiServices) -> APIRouter:
+def _routes(services: ApiServices) -> APIRouter:  # noqa: C901 (a list of routes)
     async def signed_in(x_auth_token: Annotated[str | None, Header()] = None) -> User:
         user = services.users.by_token_hash(hash_user_token(x_auth_token)) if x_auth_token else None
         if user is None:
             raise NotSignedIn("sign in with a personal token in the X-Auth-Token header")
         return user
 
+    def show(link: Link, left_out: Sequence[str] = ()) -> LinkBody:
+        return link_body(link, services.keys, services.public_url, left_out)
+
     SignedIn = Annotated[User, Depends(signed_in)]  # noqa: N806 (a type)
     answers: dict[int | str, dict[str, Any]] = {
-        status: {"model": ProblemBody, "content": {problems.PROBLEM_JSON: {}}} for status in (400, 401, 404, 405, 422, 502, 503)
+        status: {"model": ProblemBody, "content": {problems.PROBLEM_JSON: {}}}
+        for status in (400, 401, 404, 405, 422, 502, 503)
     }
     api = APIRouter(responses=answers)
 
-    @api.get("/datasets", summary="The datasets that links can be made to")
-    def datasets(user: SignedIn) -> list[DatasetBody]:
+    @api.get("/datasets", summary="The datasets that links can be made to", dependencies=[Depends(signed_in)])
+    def datasets() -> list[DatasetBody]:
         return [DatasetBody(id=record.id, name=record.name) for record in services.catalogue.all()]
 
     @api.get("/zarrPrivateLinks", summary="Your links, newest first; expired ones are among them")
     def links(user: SignedIn) -> list[LinkBody]:
-        return [link_body(services, link) for link in services.links.of_owner(user.name)]
+        return [show(link) for link in services.links.of_owner(user.name)]
 
     @api.get("/zarrPrivateLinks/byAnnotation/{source_id}", summary="Your links to an annotation or dataset")
     @api.get("/zarrPrivateLinks/byDataset/{source_id}", summary="Your links to a dataset")
     def links_to(source_id: str, user: SignedIn) -> list[LinkBody]:
         mine = services.links.of_owner(user.name)
-        return [link_body(services, link) for link in mine if link.view.dataset == source_id]
+        return [show(link) for link in mine if link.view.dataset == source_id]
 
     @api.post("/zarrPrivateLinks", summary="Make a link")
     async def create(body: NewLinkBody, user: SignedIn) -> LinkBody:
         new = await create_link(
-            services.library, services.links, _source(services, body), user.name, _wish(body), services.now_ms()
+            services.library, services.links, _source(services, body), user.name, body.wish(), services.now_ms()
         )
-        return link_body(services, new.link, new.left_out)
+        return show(new.link, new.left_out)
 
     @api.get("/zarrPrivateLinks/{link_id}", summary="One of your links, expired or not")
     def one(link_id: str, user: SignedIn) -> LinkBody:
         link = services.links.get(link_id)
         if link is None or link.owner != user.name or link.revoked_ms is not None:
             raise _no_link()
-        return link_body(services, link)
+        return show(link)
 
     @api.put("/zarrPrivateLinks/{link_id}", summary="Rename, extend or shorten a link")
     def change(link_id: str, body: LinkChangeBody, user: SignedIn) -> LinkBody:
@@ -230,7 +120,7 @@ def _routes(services: ApiServices) -> APIRouter:
         )
         if changed is None:
             raise _no_link()
-        return link_body(services, changed)
+        return show(changed)
 
     @api.delete("/zarrPrivateLinks/{link_id}", summary="Revoke a link, at once and for good")
     def revoke(link_id: str, user: SignedIn) -> Message:
@@ -255,21 +145,12 @@ def _source(services: ApiServices, body: NewLinkBody) -> DatasetRecord:
     return record
 
 
-def _wish(body: NewLinkBody) -> LinkRequest:
-    scope = body.scope or Scope(layers=None, boundingBox=None, finestMag=None)
-    return LinkRequest(
-        layers=None if scope.layers is None else tuple(scope.layers),
-        box=None if scope.boundingBox is None else BoundingBox.from_list(scope.boundingBox),
-        finest=None if scope.finestMag is None else Mag.parse(scope.finestMag),
-        name=body.name,
-        note=body.note,
-        expires_ms=body.expirationDateTime if "expirationDateTime" in body.model_fields_set else KEEP,
-    )
-
-
-async def _on_error(request: Request, error: Exception) -> FastResponse:
+async def _on_error(
+    request: Request,  # noqa: ARG001 (the framework's form)
+    error: Exception,
+) -> FastResponse:
     response = problems.reply(error)
-    return FastResponse(response.body, response.status, dict(response.headers))
+    return FastResponse(response.body, response.status, response.text_headers())
 
 
 async def _on_invalid(request: Request, error: Exception) -> FastResponse:

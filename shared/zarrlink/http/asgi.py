@@ -32,11 +32,9 @@ class Door:
 def _request(scope: Scope) -> Request:
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     # Servers differ in whether the query is part of it.
-    path = raw.partition(b"?")[0].decode("latin-1")
-    return Request(scope["method"], path, {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]})
+    return Request(scope["method"], raw.partition(b"?")[0].decode("latin-1"), dict(scope["headers"]))
 
 
 async def _send(response: Response, send: Send) -> None:
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.start", "status": response.status, "headers": list(response.headers)})
     await send({"type": "http.response.body", "body": response.body})

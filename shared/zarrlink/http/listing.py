@@ -13,25 +13,27 @@ from zarrlink.links.model import Link
 HTML = "text/html; charset=utf-8"
 
 
-def of_dialect(link: Link, dialect: Dialect) -> tuple[bytes, str]:
-    """The layers that a link opens."""
-    return _page(dialect, [f"{layer}.zarr/" for layer in link.view.layers]), HTML
+def of_dialect(link: Link, dialect: Dialect, path: str) -> tuple[bytes, str]:
+    """The layers that a link opens. `path`: the address asked for, which links are relative to."""
+    return _page(path, dialect, [f"{layer}.zarr/" for layer in link.view.layers]), HTML
 
 
-def of_layer(layer: Layer, dialect: Dialect, folder: str) -> tuple[bytes, str]:
+def of_layer(layer: Layer, dialect: Dialect, folder: str, path: str) -> tuple[bytes, str]:
     """The documents of a layer (`folder` "") or of a level (`2` or `2/`). Raises LinkGone for a level that is not open."""
     if folder == "":
         levels = [f"{level}/" for level in range(len(layer.levels))]
         group = ["zarr.json"] if dialect == "v3" else [".zattrs", ".zgroup", ".zmetadata"]
-        return _page(f"{layer.name}.zarr", group + levels), HTML
+        return _page(path, f"{layer.name}.zarr", group + levels), HTML
     level = int(folder.removesuffix("/"))
     if level >= len(layer.levels):
         raise LinkGone("the link does not open this level")
-    return _page(f"{layer.name}.zarr/{level}", ["zarr.json" if dialect == "v3" else ".zarray"]), HTML
+    return _page(path, f"{layer.name}.zarr/{level}", ["zarr.json" if dialect == "v3" else ".zarray"]), HTML
 
 
-def _page(title: str, names: list[str]) -> bytes:
-    items = "".join(f'<li><a href="./{quote(name)}">{html.escape(name)}</a></li>' for name in names)
+def _page(path: str, title: str, names: list[str]) -> bytes:
+    # Without a slash at its end the address's last segment is not part of what relative links start from.
+    folder = "./" if path.endswith("/") else f"./{html.escape(path.rpartition('/')[2])}/"
+    items = "".join(f'<li><a href="{folder}{quote(name)}">{html.escape(name)}</a></li>' for name in names)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="referrer" content="no-referrer"><h1>{html.escape(title)}</h1><ul>{items}</ul></html>'

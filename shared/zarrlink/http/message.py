@@ -6,26 +6,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+Headers = tuple[tuple[bytes, bytes], ...]
+
 # On every reply, errors too: a reader in a browser takes an error without them for "not found", which is fill value.
-CORS: Final = (
-    ("access-control-allow-origin", "*"),
-    ("access-control-expose-headers", "Accept-Ranges, Content-Length, Content-Range, ETag, Retry-After"),
+CORS: Final[Headers] = (
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"Accept-Ranges, Content-Length, Content-Range, ETag, Retry-After"),
 )
-PREFLIGHT: Final = (
+PREFLIGHT: Final[Headers] = (
     *CORS,
-    ("access-control-allow-methods", "GET, HEAD, OPTIONS"),
-    ("access-control-allow-headers", "Accept, Cache-Control, If-Match, If-None-Match, If-Range, Range"),
-    ("access-control-max-age", "86400"),
+    (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
+    (b"access-control-allow-headers", b"Accept, Cache-Control, If-Match, If-None-Match, If-Range, Range"),
+    (b"access-control-max-age", b"86400"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`path`: as it came, percent-encoded, without query. `headers`: lower-case names."""
+    """`path`: as it came, percent-encoded, without query. `headers`: lower-case names, as bytes: most are never read."""
 
     method: str
     path: str
-    headers: Mapping[str, str]
+    headers: Mapping[bytes, bytes]
+
+    def header(self, name: bytes) -> str | None:
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +39,9 @@ class Response:
     """`headers` hold everything, the content length too. `body` is empty for HEAD and 304."""
 
     status: int
-    headers: tuple[tuple[str, str], ...]
+    headers: Headers
     body: bytes = b""
+
+    def text_headers(self) -> dict[str, str]:
+        """For doors that want text."""
+        return {name.decode(): value.decode("latin-1") for name, value in self.headers}

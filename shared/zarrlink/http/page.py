@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from zarrlink.errors import ZarrlinkError
-from zarrlink.http.message import CORS, Request, Response
+from zarrlink.http.message import CORS, Headers, Request, Response
 from zarrlink.layer import Layer
 from zarrlink.library import OpenLayer
 from zarrlink.links.model import Link, iso_time
@@ -16,36 +16,40 @@ from zarrlink.metadata import shown_window
 from zarrlink.streaming import Streamer
 
 # The address is a secret: it must not leave in a Referer header, lie in a cache, or be reached by foreign scripts.
-_HTML_HEADERS: Final = (
-    ("content-type", "text/html; charset=utf-8"),
-    ("cache-control", "no-store"),
-    ("referrer-policy", "no-referrer"),
-    ("x-content-type-options", "nosniff"),
-    ("vary", "Accept"),
+_HTML_HEADERS: Final[Headers] = (
+    (b"content-type", b"text/html; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"vary", b"Accept"),
     (
-        "content-security-policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        b"content-security-policy",
+        (
+            b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+            b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        ),
     ),
 )
 
 
 async def link_page(link: Link, streamer: Streamer, request: Request, page_html: bytes) -> Response:
     """The page, or its facts where `Accept` asks for JSON and not for HTML. Never cached."""
-    accept = request.headers.get("accept", "")
+    accept = request.header(b"accept") or ""
     if "application/json" not in accept or "text/html" in accept:
         body, headers = page_html, _HTML_HEADERS
     else:
         body = json.dumps(await describe_link(link, streamer)).encode()
-        headers = (("content-type", "application/json"), ("cache-control", "no-store"), ("vary", "Accept"))
-    headers = (*CORS, *headers, ("content-length", str(len(body))))
+        headers = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"), (b"vary", b"Accept"))
+    headers = (*CORS, *headers, (b"content-length", b"%d" % len(body)))
     return Response(200, headers, b"" if request.method == "HEAD" else body)
 
 
 async def describe_link(link: Link, streamer: Streamer) -> dict[str, Any]:
     """What the page shows. Addresses are relative to it; a layer that cannot be opened is named with the reason."""
     names = link.view.layers
-    found = await asyncio.gather(*(streamer.open(link.view, link.geometry, name) for name in names), return_exceptions=True)
+    found = await asyncio.gather(
+        *(streamer.open(link.view, link.geometry, name) for name in names), return_exceptions=True
+    )
     opened = [layer for layer in found if isinstance(layer, OpenLayer)]
     unavailable = []
     for name, layer in zip(names, found, strict=True):

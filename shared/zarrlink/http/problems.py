@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from zarrlink import errors
-from zarrlink.http.message import CORS, Response
+from zarrlink.http.message import CORS, Headers, Response
 
 LOG: Final = logging.getLogger("zarrlink")
 PROBLEM_JSON: Final = "application/problem+json"
@@ -23,7 +23,7 @@ class Problem:
     slug: str
     title: str
     level: int = logging.DEBUG
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Headers = ()
 
 
 # A class is answered as its nearest ancestor here. 410, not 403 or 404, for a dead link: readers take those two for
@@ -39,10 +39,10 @@ TABLE: Final[dict[type[BaseException], Problem]] = {
     errors.UnsupportedLayer: Problem(422, "unsupported-layer", "The layer cannot be streamed"),
     errors.CorruptFile: Problem(502, "damaged-source", "The stored data is damaged", logging.ERROR),
     errors.SourceChanged: Problem(
-        503, "source-changing", "The stored data is being replaced", logging.WARNING, (("retry-after", "2"),)
+        503, "source-changing", "The stored data is being replaced", logging.WARNING, ((b"retry-after", b"2"),)
     ),
     errors.SourceUnavailable: Problem(
-        503, "source-unavailable", "The stored data cannot be reached", logging.ERROR, (("retry-after", "2"),)
+        503, "source-unavailable", "The stored data cannot be reached", logging.ERROR, ((b"retry-after", b"2"),)
     ),
 }
 UNEXPECTED: Final = Problem(500, "unexpected", "Something unexpected went wrong", logging.ERROR)
@@ -78,21 +78,23 @@ def reply(error: Exception, *, head: bool = False) -> Response:
     body = problem_body(problem, detail, instance)
     headers = (
         *CORS,
-        ("content-type", PROBLEM_JSON),
-        ("content-length", str(len(body))),
-        ("cache-control", "no-store"),
+        (b"content-type", PROBLEM_JSON.encode()),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
         *problem.headers,
     )
     if isinstance(error, errors.RangeNotSatisfiable):
-        headers += (("content-range", f"bytes */{error.length}"),)
+        headers += ((b"content-range", b"bytes */%d" % error.length),)
     if isinstance(error, errors.MethodNotAllowed):
-        headers += (("allow", ", ".join(error.allowed)),)
+        headers += ((b"allow", ", ".join(error.allowed).encode()),)
     return Response(problem.status, headers, b"" if head else body)
 
 
 def log(problem: Problem, error: BaseException, instance: str) -> None:
     """One line an error; a traceback only for what we did not expect. Facts go in, secrets do not."""
-    facts = {name: getattr(error, name) for name in ("reason", "key", "what", "expected", "found") if hasattr(error, name)}
+    facts = {
+        name: getattr(error, name) for name in ("reason", "key", "what", "expected", "found") if hasattr(error, name)
+    }
     expected = isinstance(error, errors.ZarrlinkError)
     LOG.log(
         problem.level,

@@ -16,7 +16,7 @@ from zarrlink.http.message import CORS, PREFLIGHT, Request, Response
 from zarrlink.links.interface import LinkStore
 from zarrlink.links.model import Link
 from zarrlink.links.token import KeyRing
-from zarrlink.streaming import GET, Served, Streamer, Want, serve_bytes
+from zarrlink.streaming import GET, Place, Served, Streamer, Want, serve_bytes
 
 PREFIX: Final = "/zarr/"
 # Metadata follows a dataset's description (contrast, names); chunks are what they are.
@@ -47,9 +47,9 @@ class DataPath:
         head = request.method == "HEAD"
         try:
             if request.method == "OPTIONS":
-                return Response(204, (*PREFLIGHT, ("content-length", "0")))
+                return Response(204, PREFLIGHT)
             if request.method not in _METHODS:
-                raise MethodNotAllowed(request.method, _METHODS)
+                return problems.reply(MethodNotAllowed(request.method, _METHODS))
             token, _, rest = request.path[len(PREFIX) :].partition("/")
             link = self._open(token)
             if rest == "":
@@ -74,7 +74,9 @@ class DataPath:
             _check_canonical(rest)
             raise UnknownKey("below a link there are v3 and v2")
         if below == "":
-            return reply_served(serve_bytes(*listing.of_dialect(link, dialect), want_of(request)), "no-store")
+            return reply_served(
+                serve_bytes(*listing.of_dialect(link, dialect, request.path), want_of(request)), b"no-store"
+            )
         segment, _, key = below.partition("/")
         name = _layer_name(segment)
         if name is None:
@@ -83,24 +85,26 @@ class DataPath:
         want = want_of(request)
         if _FOLDER.fullmatch(key):
             opened = await self.streamer.open(link.view, link.geometry, name)
-            return reply_served(serve_bytes(*listing.of_layer(opened.layer, dialect, key), want), "no-store")
-        served = await self.streamer.answer(link.view, link.geometry, dialect, name, key, want)
+            return reply_served(
+                serve_bytes(*listing.of_layer(opened.layer, dialect, key, request.path), want), b"no-store"
+            )
+        served = await self.streamer.answer(Place(link.view, link.geometry, dialect, name, key), want)
         if served is None:
             return self._absent(head=not want.body)
         return reply_served(served, self._cache_control(served.kind))
 
-    def _cache_control(self, kind: Literal["metadata", "chunk"]) -> str:
+    def _cache_control(self, kind: Literal["metadata", "chunk"]) -> bytes:
         limit = self.viewer_max_age_s
         seconds = limit if kind == "chunk" else min(limit, METADATA_MAX_AGE_S)
-        return f"private, max-age={seconds}" if seconds > 0 else "private, no-cache"
+        return b"private, max-age=%d" % seconds if seconds > 0 else b"private, no-cache"
 
     def _absent(self, *, head: bool) -> Response:
         headers = (
             *CORS,
-            ("content-type", problems.PROBLEM_JSON),
-            ("content-length", str(len(_NOT_FOUND))),
+            (b"content-type", problems.PROBLEM_JSON.encode()),
+            (b"content-length", b"%d" % len(_NOT_FOUND)),
             # A chunk that was never written is an answer like any other.
-            ("cache-control", self._cache_control("chunk")),
+            (b"cache-control", self._cache_control("chunk")),
         )
         return Response(404, headers, b"" if head else _NOT_FOUND)
 
@@ -108,28 +112,28 @@ class DataPath:
 def want_of(request: Request) -> Want:
     """The conditions that a request carries."""
     headers = request.headers
-    if request.method == "GET" and not ("range" in headers or "if-none-match" in headers):
+    if request.method == "GET" and not (b"range" in headers or b"if-none-match" in headers):
         return GET
-    listed = headers.get("if-none-match", "")
+    listed = request.header(b"if-none-match")
     return Want(
         body=request.method != "HEAD",
-        part=parse_range(headers.get("range")) if request.method == "GET" else None,
+        part=parse_range(request.header(b"range")) if request.method == "GET" else None,
         etags=tuple(etag.strip() for etag in listed.split(",")) if listed else (),
-        range_etag=headers.get("if-range"),
+        range_etag=request.header(b"if-range"),
     )
 
 
-def reply_served(served: Served, cache_control: str) -> Response:
+def reply_served(served: Served, cache_control: bytes) -> Response:
     """200, 206 or 304."""
-    common = (*CORS, ("etag", served.etag), ("cache-control", cache_control), ("accept-ranges", "bytes"))
+    common = (*CORS, (b"etag", served.etag.encode()), (b"cache-control", cache_control), (b"accept-ranges", b"bytes"))
     if served.unchanged:
         return Response(304, common)
-    described = (*common, ("content-type", served.media_type))
-    if served.part is None:
-        return Response(200, (*described, ("content-length", str(served.length))), served.data or b"")
-    part = served.part
-    content_range = ("content-range", f"bytes {part.start}-{part.end - 1}/{served.length}")
-    return Response(206, (*described, ("content-length", str(len(part))), content_range), served.data or b"")
+    described = (*common, (b"content-type", served.media_type.encode()))
+    part, data = served.part, served.data or b""
+    if part is None:
+        return Response(200, (*described, (b"content-length", b"%d" % served.length)), data)
+    content_range = (b"content-range", b"bytes %d-%d/%d" % (part.start, part.end - 1, served.length))
+    return Response(206, (*described, (b"content-length", b"%d" % len(part)), content_range), data)
 
 
 def _layer_name(segment: str) -> str | None:

@@ -40,7 +40,7 @@ class LinkStore(Protocol):
         *,
         name: str | Keep = KEEP,
         note: str | Keep = KEEP,
-        expires_ms: int | None | Keep = KEEP,
+        expires_ms: int | Keep | None = KEEP,
     ) -> Link | None:
         """The changed link; None where there is none that is not revoked."""
         ...

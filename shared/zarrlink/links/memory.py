@@ -33,7 +33,7 @@ class MemoryLinks:
         *,
         name: str | Keep = KEEP,
         note: str | Keep = KEEP,
-        expires_ms: int | None | Keep = KEEP,
+        expires_ms: int | Keep | None = KEEP,
     ) -> Link | None:
         link = self._alive(link_id, owner)
         if link is None:

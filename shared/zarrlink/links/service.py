@@ -23,7 +23,7 @@ class LinkRequest:
     finest: Mag | None = None
     name: str = ""
     note: str = ""
-    expires_ms: int | None | Keep = KEEP
+    expires_ms: int | Keep | None = KEEP
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,9 @@ async def create_link(
         raise InvalidRequest("a link needs at least one layer")
     refusals: list[str] = []
     servable: list[str] = []
-    for name, refusal in zip(names, await asyncio.gather(*(_refusal(library, record, wish, n) for n in names)), strict=True):
+    for name, refusal in zip(
+        names, await asyncio.gather(*(_refusal(library, record, wish, n) for n in names)), strict=True
+    ):
         if refusal is None:
             servable.append(name)
         else:
@@ -86,7 +88,7 @@ def change_link(
     *,
     name: str | Keep = KEEP,
     note: str | Keep = KEEP,
-    expires_ms: int | None | Keep = KEEP,
+    expires_ms: int | Keep | None = KEEP,
 ) -> Link | None:
     """Rename, extend or shorten a link. An expiry in the past is fine: it closes the link and can be undone.
 

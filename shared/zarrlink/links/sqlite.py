@@ -58,7 +58,7 @@ class SqliteLinks:
         *,
         name: str | Keep = KEEP,
         note: str | Keep = KEEP,
-        expires_ms: int | None | Keep = KEEP,
+        expires_ms: int | Keep | None = KEEP,
     ) -> Link | None:
         fields = {"name": name, "note": note, "expires_ms": expires_ms}
         return self._update(link_id, owner, {field: new for field, new in fields.items() if not isinstance(new, Keep)})

@@ -78,7 +78,7 @@ def load_or_create_keys(path: Path) -> KeyRing:
             with contextlib.suppress(FileExistsError):
                 os.link(draft, path)
         finally:
-            os.unlink(draft)
+            Path(draft).unlink()
     if path.stat().st_mode & 0o077:
         raise ValueError(f"{path} holds the keys of all links and must not be readable by others: chmod 600")
     return _parse_keys(path)

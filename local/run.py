@@ -17,7 +17,7 @@ from zarrlink_local import sample, server
 from zarrlink_local.expiry import in_words
 from zarrlink_local.machine import Machine, now_ms, open_machine
 
-NAME = "made by make run"
+NAME = "Sample: EM-like neuropil"
 
 
 def main() -> None:

@@ -50,6 +50,7 @@ function showAbout(link) {
   addFact(facts, "Expires", expiryElement(link.expires));
   addFact(facts, "Voxel size (x, y, z)", voxelSizeText(link.voxelSize));
   addFact(facts, "Extent (x, y, z)", extentText(link.box, link.voxelSize));
+  for (const { name, reason } of link.unavailable) addFact(facts, `Layer ${name}`, `cannot be read: ${reason}`);
   const end = link.expires === null ? "until it is revoked" : "until it expires";
   byId("warning").textContent = `Anyone with this address can read these layers ${end}.`;
   byId("about").hidden = false;

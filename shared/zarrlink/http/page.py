@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from zarrlink.errors import ZarrlinkError
+from zarrlink.geometry import BoundingBox, vec3
 from zarrlink.http.message import CORS, Headers, Request, Response
 from zarrlink.layer import Layer
 from zarrlink.library import OpenLayer
@@ -45,31 +46,38 @@ async def link_page(link: Link, streamer: Streamer, request: Request, page_html:
 
 
 async def describe_link(link: Link, streamer: Streamer) -> dict[str, Any]:
-    """What the page shows. Addresses are relative to it; a layer that cannot be opened is named with the reason."""
+    """What the page shows. Addresses are relative to it; a layer that cannot be opened is named with the reason.
+
+    Raises as Streamer.open does where no layer can be opened.
+    """
     names = link.view.layers
     found = await asyncio.gather(
         *(streamer.open(link.view, link.geometry, name) for name in names), return_exceptions=True
     )
     opened = [layer for layer in found if isinstance(layer, OpenLayer)]
-    unavailable = []
-    for name, layer in zip(names, found, strict=True):
-        if isinstance(layer, BaseException):
-            if not isinstance(layer, ZarrlinkError):
-                raise layer
-            unavailable.append({"name": name, "reason": str(layer)})
-    facts: dict[str, Any] = {
+    failures = {name: error for name, error in zip(names, found, strict=True) if isinstance(error, BaseException)}
+    for error in failures.values():
+        if not opened or not isinstance(error, ZarrlinkError):
+            raise error
+    first = opened[0]
+    return {
         "name": link.name,
         "note": link.note,
+        "dataset": {"id": first.record.id, "name": first.record.name},
         "created": iso_time(link.created_ms),
         "expires": None if link.expires_ms is None else iso_time(link.expires_ms),
+        "voxelSize": {"factor": list(first.layer.voxel_size.factor), "unit": first.layer.voxel_size.unit},
+        "box": _hull([layer.layer.box for layer in opened]).to_list(),
         "layers": [_layer(layer.layer) for layer in opened],
-        "unavailable": unavailable,
+        "unavailable": [{"name": name, "reason": str(error)} for name, error in failures.items()],
     }
-    if opened:
-        first = opened[0]
-        facts["dataset"] = {"id": first.record.id, "name": first.record.name}
-        facts["voxelSize"] = {"factor": list(first.layer.voxel_size.factor), "unit": first.layer.voxel_size.unit}
-    return facts
+
+
+def _hull(boxes: list[BoundingBox]) -> BoundingBox:
+    """The smallest box around all boxes."""
+    start = vec3([min(box.top_left[axis] for box in boxes) for axis in range(3)])
+    end = [max(box.bottom_right[axis] for box in boxes) for axis in range(3)]
+    return BoundingBox(start, vec3([high - low for low, high in zip(start, end, strict=True)]))
 
 
 def layer_paths(name: str) -> dict[str, str]:

@@ -15,7 +15,34 @@ Vec3 = tuple[int, int, int]
 MAX_COORDINATE: Final = 2**40
 # The word forms that both WEBKNOSSOS and OME-NGFF (0.4, "axes") know; anything else is left out rather than guessed.
 LENGTH_UNITS: Final = frozenset(
-    ["yoctometer", "zeptometer", "attometer", "femtometer", "picometer", "angstrom", "nanometer", "micrometer", "millimeter", "centimeter", "decimeter", "meter", "hectometer", "kilometer", "megameter", "gigameter", "terameter", "petameter", "exameter", "zettameter", "yottameter", "inch", "foot", "yard", "mile", "parsec"]
+    [
+        "yoctometer",
+        "zeptometer",
+        "attometer",
+        "femtometer",
+        "picometer",
+        "angstrom",
+        "nanometer",
+        "micrometer",
+        "millimeter",
+        "centimeter",
+        "decimeter",
+        "meter",
+        "hectometer",
+        "kilometer",
+        "megameter",
+        "gigameter",
+        "terameter",
+        "petameter",
+        "exameter",
+        "zettameter",
+        "yottameter",
+        "inch",
+        "foot",
+        "yard",
+        "mile",
+        "parsec",
+    ]
 )
 _MAG = re.compile(r"[1-9][0-9]{0,5}(-[1-9][0-9]{0,5}-[1-9][0-9]{0,5})?", re.ASCII)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -83,7 +84,7 @@ def verify(dataset: str, manifest: Path | None, state: Path, as_json: bool) -> N
             known = dict(json.loads(manifest.read_text()))
         except (ValueError, TypeError) as error:
             raise InvalidRequest(f"{manifest} is not a manifest of ours") from error
-    with click.progressbar(length=1, label=f"verifying {record.name}", file=click.get_text_stream("stderr")) as bar:
+    with click.progressbar(length=1, label=f"verifying {record.name}", file=sys.stderr) as bar:
 
         def show(done: int, of: int) -> None:
             bar.length = of

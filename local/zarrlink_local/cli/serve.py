@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import click
@@ -63,6 +64,6 @@ def sample(folder: Path, size: tuple[int, int, int], seed: int) -> None:
     # NumPy is needed here alone.
     from zarrlink_local.sample import write_sample
 
-    with click.progressbar(length=100, label="making the sample", file=click.get_text_stream("stderr")) as bar:
+    with click.progressbar(length=100, label="making the sample", file=sys.stderr) as bar:
         write_sample(folder, size_xyz=size, seed=seed, progress=lambda done: bar.update(int(done * 100) - bar.pos))
     click.echo(f"sample dataset in {folder}")

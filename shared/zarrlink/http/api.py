@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response as FastResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from zarrlink.catalogue.interface import Catalogue, DatasetRecord
 from zarrlink.errors import InvalidRequest, MethodNotAllowed, NotSignedIn, UnknownKey
@@ -39,6 +40,18 @@ class ApiServices:
     public_url: str
 
 
+async def signed_in(request: Request, x_auth_token: Annotated[str | None, Header()] = None) -> User:
+    """The user of a personal token. Raises NotSignedIn."""
+    services: ApiServices = request.app.state.services
+    user = services.users.by_token_hash(hash_user_token(x_auth_token)) if x_auth_token else None
+    if user is None:
+        raise NotSignedIn("sign in with a personal token in the X-Auth-Token header")
+    return user
+
+
+SignedIn = Annotated[User, Depends(signed_in)]
+
+
 def create_api(services: ApiServices) -> FastAPI:
     """The API as an ASGI application, answering below /api."""
     app = FastAPI(
@@ -50,7 +63,10 @@ def create_api(services: ApiServices) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.include_router(_routes(services), prefix="/api")
+    app.state.services = services
+    routes = _routes(services)
+    app.state.routes = routes.routes
+    app.include_router(routes)
     for kind in (*problems.TABLE, Exception):
         app.add_exception_handler(kind, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -59,21 +75,14 @@ def create_api(services: ApiServices) -> FastAPI:
 
 
 def _routes(services: ApiServices) -> APIRouter:  # noqa: C901 (a list of routes)
-    async def signed_in(x_auth_token: Annotated[str | None, Header()] = None) -> User:
-        user = services.users.by_token_hash(hash_user_token(x_auth_token)) if x_auth_token else None
-        if user is None:
-            raise NotSignedIn("sign in with a personal token in the X-Auth-Token header")
-        return user
-
     def show(link: Link, left_out: Sequence[str] = ()) -> LinkBody:
         return link_body(link, services.keys, services.public_url, left_out)
 
-    SignedIn = Annotated[User, Depends(signed_in)]  # noqa: N806 (a type)
     answers: dict[int | str, dict[str, Any]] = {
         status: {"model": ProblemBody, "content": {problems.PROBLEM_JSON: {}}}
         for status in (400, 401, 404, 405, 422, 502, 503)
     }
-    api = APIRouter(responses=answers)
+    api = APIRouter(prefix="/api", responses=answers)
 
     @api.get("/datasets", summary="The datasets that links can be made to", dependencies=[Depends(signed_in)])
     def datasets() -> list[DatasetBody]:
@@ -165,8 +174,17 @@ async def _on_http(request: Request, error: Exception) -> FastResponse:
     if not isinstance(error, HTTPException):
         raise error
     if error.status_code == 405:
-        allowed = tuple((error.headers or {}).get("Allow", "GET").split(", "))
-        return await _on_error(request, MethodNotAllowed(request.method, allowed))
+        return await _on_error(request, MethodNotAllowed(request.method, _methods_at(request)))
     if error.status_code == 404:
         return await _on_error(request, UnknownKey("there is no such route"))
     return await _on_error(request, InvalidRequest("the request cannot be read"))
+
+
+def _methods_at(request: Request) -> tuple[str, ...]:
+    """What the address takes; the framework names only the methods of the first route that fits."""
+    fitting = [
+        route
+        for route in request.app.state.routes
+        if isinstance(route, Route) and route.path_regex.match(request.url.path)
+    ]
+    return tuple(sorted({method for route in fitting for method in route.methods or ()}))

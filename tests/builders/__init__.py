@@ -1,0 +1,1 @@
+"""What tests are made of: datasets, trees and processes, built in memory and typed."""

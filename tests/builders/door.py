@@ -1,0 +1,130 @@
+"""The data path over objects in memory: requests in, replies out, reads of the store counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from zarrlink.byte_range import ByteRange
+from zarrlink.catalogue.interface import DatasetRecord
+from zarrlink.catalogue.memory import MemoryCatalogue
+from zarrlink.http.message import Request, Response
+from zarrlink.http.routes import DataPath
+from zarrlink.library import Library, OpenLayer
+from zarrlink.links.memory import MemoryLinks
+from zarrlink.links.model import Link
+from zarrlink.links.service import LinkRequest, create_link
+from zarrlink.links.token import KeyRing
+from zarrlink.storage.interface import Blob, ByteSource, Stat
+from zarrlink.storage.memory import MemorySource
+from zarrlink.streaming import Streamer
+
+NOW_MS = 1_763_000_000_000
+
+
+class CountingSource:
+    """A source that notes each request to it, and fails where it is told to."""
+
+    def __init__(self, inner: ByteSource) -> None:
+        self.inner = inner
+        self.name = inner.name
+        self.absence_trust_s = inner.absence_trust_s
+        self.requests: list[tuple[str, str]] = []
+        self.failures: dict[str, Exception] = {}
+
+    async def read(self, key: str, part: ByteRange | None = None, *, if_match: str | None = None) -> Blob | None:
+        self._note("read", key)
+        return await self.inner.read(key, part, if_match=if_match)
+
+    async def stat(self, key: str) -> Stat | None:
+        self._note("stat", key)
+        return await self.inner.stat(key)
+
+    def _note(self, kind: str, key: str) -> None:
+        self.requests.append((kind, key))
+        for ending, failure in self.failures.items():
+            if key.endswith(ending):
+                raise failure
+
+
+@dataclass
+class Clock:
+    """Two clocks that stand still until moved."""
+
+    now_ms: int = NOW_MS
+    monotonic_s: float = 100.0
+
+
+@dataclass
+class Door:
+    """A data path over one dataset."""
+
+    source: CountingSource
+    record: DatasetRecord
+    library: Library
+    links: MemoryLinks
+    path: DataPath
+    clock: Clock
+    catalogue: MemoryCatalogue
+    link: Link = field(init=False)
+
+    def make_link(self, wish: LinkRequest | None = None) -> str:
+        """Make a link (it becomes the current one) and give its token."""
+        made = create_link(self.library, self.links, self.record, "ann", wish or LinkRequest(), self.clock.now_ms)
+        self.link = asyncio.run(made).link
+        return self.path.keys.token(self.link.id)
+
+    @property
+    def base(self) -> str:
+        return f"/zarr/{self.path.keys.token(self.link.id)}"
+
+    def send(self, method: str, path: str, **headers: str) -> Response:
+        """The reply to a request; header names with `_` for `-`."""
+        given = {name.replace("_", "-").encode(): value.encode("latin-1") for name, value in headers.items()}
+        return asyncio.run(self.path.respond(Request(method, path, given)))
+
+    def get(self, below: str, **headers: str) -> Response:
+        """The reply to GET below the current link."""
+        return self.send("GET", f"{self.base}/{below}", **headers)
+
+    def head(self, below: str, **headers: str) -> Response:
+        return self.send("HEAD", f"{self.base}/{below}", **headers)
+
+    def opened(self, layer: str) -> OpenLayer:
+        return asyncio.run(self.library.layer(self.link.view, layer))
+
+    @contextmanager
+    def counted(self) -> Iterator[list[tuple[str, str]]]:
+        """The requests to the store made inside."""
+        self.source.requests.clear()
+        seen: list[tuple[str, str]] = []
+        yield seen
+        seen.extend(self.source.requests)
+
+
+def open_door(objects: dict[str, bytes], *, freshness_s: float = 1e9, wish: LinkRequest | None = None) -> Door:
+    """A door to a dataset of those objects, with a link to it."""
+    return door_to(MemorySource(objects), freshness_s=freshness_s, wish=wish)
+
+
+def door_to(inner: ByteSource, *, freshness_s: float = 1e9, wish: LinkRequest | None = None) -> Door:
+    """A door to a dataset of any source, with a link to it."""
+    source, clock, catalogue, links = CountingSource(inner), Clock(), MemoryCatalogue(), MemoryLinks()
+    library = Library(catalogue, lambda _: source, monotonic=lambda: clock.monotonic_s, freshness_s=freshness_s)
+    path = DataPath(
+        keys=KeyRing({"a": b"k" * 32}, "a"),
+        links=links,
+        streamer=Streamer(library, lambda: clock.monotonic_s),
+        now_ms=lambda: clock.now_ms,
+        page_html=b"<!doctype html><title>page</title>",
+    )
+    door = Door(source, catalogue.register("ds", "memory", NOW_MS), library, links, path, clock, catalogue)
+    door.make_link(wish)
+    return door
+
+
+def header(response: Response, name: str) -> str | None:
+    """A header of a reply."""
+    return response.text_headers().get(name)

@@ -1,0 +1,27 @@
+"""Several processes that do something at the same moment."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.synchronize import Barrier
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_MEETING_LIMIT_S = 60.0
+
+
+def run_together(function: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[T]:
+    """The results of one call a process, all started once every process is there. Raises what a call raises.
+
+    `function` must be importable by name: the processes are spawned, as on every platform they can be.
+    """
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(len(arguments))
+    with ProcessPoolExecutor(len(arguments), mp_context=context, initializer=_meet, initargs=(barrier,)) as pool:
+        return [future.result() for future in [pool.submit(function, *values) for values in arguments]]
+
+
+def _meet(barrier: Barrier) -> None:
+    barrier.wait(_MEETING_LIMIT_S)

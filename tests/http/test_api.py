@@ -1,0 +1,211 @@
+"""The JSON API, as WEBKNOSSOS's UI and scripts call it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from builders.wkw_files import LayerFiles, dataset, ramp, write_tree
+from starlette.testclient import TestClient
+from zarrlink.geometry import Mag
+from zarrlink.users.interface import User, hash_user_token
+from zarrlink_local.machine import Machine, open_machine
+from zarrlink_local.scan import register_below
+from zarrlink_local.server import create_app
+
+ONE = Mag(1, 1, 1)
+ANN, BOB = {"X-Auth-Token": "ann-token"}, {"X-Auth-Token": "bob-token"}
+LINKS = "/api/zarrPrivateLinks"
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    layers = (LayerFiles("a", {ONE: ramp((16, 16, 16))}), LayerFiles("b", {ONE: ramp((16, 16, 16))}))
+    n5 = LayerFiles("n5", {ONE: ramp((8, 8, 8))}, described={"dataFormat": "n5"})
+    write_tree(dataset(*layers, n5), tmp_path / "data" / "mouse")
+    machine = open_machine(tmp_path / "state.sqlite")
+    register_below(tmp_path / "data", machine.catalogue, 1, pytest.fail)
+    for name in ("ann", "bob"):
+        machine.users.add(User(name, 1), hash_user_token(f"{name}-token"))
+    return machine
+
+
+@pytest.fixture
+def client(machine: Machine) -> Iterator[TestClient]:
+    with TestClient(create_app(machine, "https://links.example"), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def dataset_id(machine: Machine) -> str:
+    return machine.catalogue.all()[0].id
+
+
+def test_a_link_lives_from_creation_to_revocation(client: TestClient, dataset_id: str) -> None:
+    made = client.post(LINKS, headers=ANN, json={"dataset": dataset_id, "name": "For the reviewers"}).json()
+    assert made["dataset"] == dataset_id
+    assert made["annotation"] is None
+    assert made["scope"] == {"layers": ["a", "b"], "boundingBox": None, "finestMag": None}
+    assert made["leftOut"] == ["layer 'n5': it is stored as n5; streamed is wkw"]
+    assert made["layers"][0]["v3"] == f"https://links.example/zarr/{made['accessToken']}/v3/a.zarr"
+    path = made["layers"][0]["v3"].removeprefix("https://links.example")
+    assert client.get(f"{path}/zarr.json").status_code == 200
+
+    assert [link["id"] for link in client.get(LINKS, headers=ANN).json()] == [made["id"]]
+    for route in ("byDataset", "byAnnotation"):
+        assert [link["id"] for link in client.get(f"{LINKS}/{route}/{dataset_id}", headers=ANN).json()] == [made["id"]]
+        assert client.get(f"{LINKS}/{route}/{'0' * 24}", headers=ANN).json() == []
+    one = client.get(f"{LINKS}/{made['id']}", headers=ANN).json()
+    assert one == {**made, "leftOut": []}
+
+    # As WEBKNOSSOS's UI does: the whole object back, with another expiry.
+    changed = client.put(f"{LINKS}/{made['id']}", headers=ANN, json={**one, "expirationDateTime": None}).json()
+    assert changed == {**one, "expirationDateTime": None}
+    renamed = client.put(f"{LINKS}/{made['id']}", headers=ANN, json={"name": "x"}).json()
+    assert renamed == {**changed, "name": "x"}
+
+    gone = client.delete(f"{LINKS}/{made['id']}", headers=ANN)
+    assert gone.json() == {"messages": [{"success": "privateLink deleted"}]}
+    assert client.get(f"{path}/zarr.json").status_code == 410
+    assert client.get(LINKS, headers=ANN).json() == []
+    for method in ("get", "delete"):
+        assert getattr(client, method)(f"{LINKS}/{made['id']}", headers=ANN).status_code == 404
+    assert client.put(f"{LINKS}/{made['id']}", headers=ANN, json={"expirationDateTime": None}).status_code == 404
+
+
+def test_webknossos_own_body_is_taken(client: TestClient, dataset_id: str) -> None:
+    body = {"annotation": dataset_id, "expirationDateTime": 4_000_000_000_000}
+    made = client.post("/api/v14/zarrPrivateLinks", headers=ANN, json=body).json()
+    assert made["expirationDateTime"] == 4_000_000_000_000
+    assert len(made["accessToken"]) == 33
+    assert client.post(LINKS, headers=ANN, json={**body, "expirationDateTime": None}).json()["expirationDateTime"] is None
+
+
+def test_a_scope_limits_a_link(client: TestClient, dataset_id: str) -> None:
+    scope = {"layers": ["a"], "boundingBox": [4, 4, 4, 4, 4, 4], "finestMag": "1"}
+    made = client.post(LINKS, headers=ANN, json={"dataset": dataset_id, "scope": scope}).json()
+    assert made["scope"] == scope
+    assert [layer["name"] for layer in made["layers"]] == ["a"]
+    base = f"/zarr/{made['accessToken']}"
+    assert client.get(f"{base}/v3/a.zarr/0/zarr.json").json()["shape"] == [8, 8, 8]
+    assert client.get(f"{base}/v3/b.zarr/zarr.json").status_code == 410
+
+
+def test_another_user_sees_and_changes_nothing(client: TestClient, dataset_id: str) -> None:
+    made = client.post(LINKS, headers=ANN, json={"dataset": dataset_id}).json()
+    path = f"{LINKS}/{made['id']}"
+    assert client.get(LINKS, headers=BOB).json() == []
+    assert client.get(f"{LINKS}/byDataset/{dataset_id}", headers=BOB).json() == []
+    unknown = client.get(f"{LINKS}/AAAAAAAAAAAAAAAA", headers=BOB).json()
+    for reply in (
+        client.get(path, headers=BOB),
+        client.put(path, headers=BOB, json={"expirationDateTime": None}),
+        client.delete(path, headers=BOB),
+    ):
+        assert reply.status_code == 404
+        assert {**reply.json(), "instance": ""} == {**unknown, "instance": ""}
+    assert client.get(path, headers=ANN).json()["expirationDateTime"] == made["expirationDateTime"]
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-Auth-Token": ""}, {"X-Auth-Token": "wrong"}, {"X-Auth-Token": "ann-token "}])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("get", LINKS), ("post", LINKS), ("get", f"{LINKS}/x"), ("put", f"{LINKS}/x"), ("delete", f"{LINKS}/x")]
+    + [("get", f"{LINKS}/byAnnotation/x"), ("get", f"{LINKS}/byDataset/x"), ("get", "/api/datasets")],
+)
+def test_a_stranger_is_asked_to_sign_in(client: TestClient, method: str, path: str, headers: dict[str, str]) -> None:
+    kwargs = {"json": {}} if method in ("post", "put") else {}
+    reply = getattr(client, method)(path, headers=headers, **kwargs)
+    if headers.get("X-Auth-Token") == "ann-token ":
+        assert reply.status_code != 500, "a trailing space is stripped by HTTP itself"
+        return
+    assert reply.status_code == 401
+    assert reply.headers["content-type"] == "application/problem+json"
+
+
+BAD = {
+    "nothing": ({}, 400, "either a dataset or an annotation"),
+    "both": ({"dataset": "ID", "annotation": "ID"}, 400, "either a dataset or an annotation"),
+    "unknown dataset": ({"dataset": "0" * 24}, 404, "no such dataset"),
+    "unknown field": ({"dataset": "ID", "expires": 1}, 400, "expires"),
+    "expiry text": ({"dataset": "ID", "expirationDateTime": "soon"}, 400, "expirationDateTime"),
+    "expiry past": ({"dataset": "ID", "expirationDateTime": 1}, 400, "expired already"),
+    "expiry huge": ({"dataset": "ID", "expirationDateTime": 10**30}, 400, "expir"),
+    "expiry negative": ({"dataset": "ID", "expirationDateTime": -1}, 400, "expiry"),
+    "name long": ({"dataset": "ID", "name": "x" * 201}, 400, "name"),
+    "name control": ({"dataset": "ID", "name": "a\nb"}, 400, "name"),
+    "layer unknown": ({"dataset": "ID", "scope": {"layers": ["zz"]}}, 422, "'zz'"),
+    "layer not WKW": ({"dataset": "ID", "scope": {"layers": ["a", "n5"]}}, 422, "n5"),
+    "no layers": ({"dataset": "ID", "scope": {"layers": []}}, 400, "at least one layer"),
+    "box short": ({"dataset": "ID", "scope": {"boundingBox": [1, 2, 3]}}, 400, "six whole numbers"),
+    "box empty": ({"dataset": "ID", "scope": {"boundingBox": [0, 0, 0, 0, 1, 1]}}, 400, "positive side"),
+    "box outside": ({"dataset": "ID", "scope": {"boundingBox": [99, 0, 0, 1, 1, 1]}}, 422, "holds nothing"),
+    "box huge": ({"dataset": "ID", "scope": {"boundingBox": [0, 0, 0, 10**40, 1, 1]}}, 400, ""),
+    "mag": ({"dataset": "ID", "scope": {"finestMag": "0"}}, 400, "not a mag"),
+    "mag too coarse": ({"dataset": "ID", "scope": {"finestMag": "8"}}, 422, "no mag not finer than 8"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_named(client: TestClient, dataset_id: str, name: str) -> None:
+    body, status, words = BAD[name]
+    given = {key: dataset_id if value == "ID" else value for key, value in body.items()}
+    reply = client.post(LINKS, headers=ANN, json=given)
+    assert reply.status_code == status, reply.text
+    assert words in reply.json()["detail"]
+    assert client.get(LINKS, headers=ANN).json() == [], "nothing half-made"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b'{"dataset": ' + b"[" * 5000])
+def test_a_body_that_is_no_json_object_is_400(client: TestClient, body: bytes) -> None:
+    reply = client.post(LINKS, headers={**ANN, "content-type": "application/json"}, content=body)
+    assert reply.status_code == 400
+
+
+def test_what_a_link_opens_cannot_be_changed(client: TestClient, dataset_id: str) -> None:
+    made = client.post(LINKS, headers=ANN, json={"dataset": dataset_id}).json()
+    reply = client.put(f"{LINKS}/{made['id']}", headers=ANN, json={"annotation": "1" * 24})
+    assert reply.status_code == 400
+    assert "fixed" in reply.json()["detail"]
+
+
+def test_versions_are_routes_to_the_same_api(client: TestClient) -> None:
+    for version in (10, 14, 16):
+        assert client.get(f"/api/v{version}/datasets", headers=ANN).json()[0]["name"] == "mouse"
+    for version in (0, 9, 17, 9999):
+        reply = client.get(f"/api/v{version}/datasets", headers=ANN)
+        assert reply.status_code == 400
+        assert "10 to 16" in reply.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/", "/api/nope", "/c/x/1/v3/a.zarr/zarr.json", "/u/x", "/web/nope.js", "/web/../link.html"])
+def test_other_addresses_are_unknown(client: TestClient, path: str) -> None:
+    reply = client.get(path)
+    assert reply.status_code == 404
+    assert reply.headers["content-type"] == "application/problem+json"
+
+
+def test_wrong_methods_are_named(client: TestClient) -> None:
+    reply = client.patch(LINKS, headers=ANN)
+    assert reply.status_code == 405
+    assert "POST" in reply.headers["allow"]
+
+
+def test_the_openapi_describes_every_route(client: TestClient) -> None:
+    document = client.get("/api/openapi.json").json()
+    assert set(document["paths"]) == {
+        "/api/datasets",
+        LINKS,
+        f"{LINKS}/byAnnotation/{{source_id}}",
+        f"{LINKS}/byDataset/{{source_id}}",
+        f"{LINKS}/{{link_id}}",
+    }
+    for path in document["paths"].values():
+        for operation in path.values():
+            assert operation["summary"]
+            assert "application/problem+json" in operation["responses"]["401"]["content"]
+
+
+def test_user_tokens_are_kept_only_as_hashes(machine: Machine) -> None:
+    kept = machine.file.path.read_bytes() + machine.file.path.with_name("state.sqlite-wal").read_bytes()
+    assert b"ann-token" not in kept
+    assert hash_user_token("ann-token").encode() in kept

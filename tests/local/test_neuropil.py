@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import hashlib
+import os
+
+import numpy as np
+import pytest
+
+from zarrlink_local.neuropil import Neuropil, downsample_mean, downsample_mode, neuropil
+
+SHAPE = (24, 200, 232)
+
+
+@pytest.fixture(scope="module")
+def sample() -> Neuropil:
+    return neuropil(SHAPE, seed=3)
+
+
+def digest(made: Neuropil) -> str:
+    return hashlib.sha256(made.em.tobytes() + made.segmentation.tobytes()).hexdigest()
+
+
+def borders(labels):
+    """Voxels beside another label in y or x."""
+    out = np.zeros(labels.shape, bool)
+    for axis in (1, 2):
+        view, label = np.moveaxis(out, axis, 0), np.moveaxis(labels, axis, 0)
+        change = label[1:] != label[:-1]
+        view[1:] |= change
+        view[:-1] |= change
+    return out
+
+
+def dilated(mask, times):
+    for _ in range(times):
+        grown = mask.copy()
+        grown[:, 1:] |= mask[:, :-1]
+        grown[:, :-1] |= mask[:, 1:]
+        grown[:, :, 1:] |= mask[:, :, :-1]
+        grown[:, :, :-1] |= mask[:, :, 1:]
+        mask = grown
+    return mask
+
+
+@pytest.mark.parametrize("shape", [SHAPE, (16, 48, 40), (1, 1, 1), (5, 33, 130), (33, 300, 7)])
+def test_shapes_and_types(shape, sample):
+    made = sample if shape == SHAPE else neuropil(shape)
+    assert made.em.shape == made.segmentation.shape == shape
+    assert made.em.dtype == np.uint8
+    assert made.segmentation.dtype == np.uint32
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_threads(monkeypatch, sample):
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert digest(neuropil(SHAPE, seed=3)) == digest(sample)
+
+
+def test_another_seed_gives_another_volume():
+    assert digest(neuropil((16, 48, 40), seed=1)) != digest(neuropil((16, 48, 40), seed=2))
+
+
+def test_progress_rises_to_one():
+    seen: list[float] = []
+    neuropil((33, 64, 64), progress=seen.append)
+    assert seen == sorted(seen)
+    assert (seen[0], seen[-1]) == (0.0, 1.0)
+
+
+def test_many_cells_of_very_different_sizes(sample):
+    ids, sizes = np.unique(sample.segmentation, return_counts=True)
+    assert ids[0] > 0
+    assert len(ids) > 40
+    assert (np.diff(ids.astype(int)) > 1).any()
+    assert sizes.max() > 30 * np.median(sizes) / 4
+    assert sizes.max() < 0.4 * sample.segmentation.size
+
+
+def test_a_small_volume_has_several_cells():
+    assert len(np.unique(neuropil((16, 48, 40)).segmentation)) > 4
+
+
+def test_membranes_are_darker_than_what_they_enclose(sample):
+    border = borders(sample.segmentation)
+    inside = ~dilated(border, 5)
+    darkness = np.median(sample.em[inside]) - np.median(sample.em[border])
+    assert darkness > 35
+    # In most sections each, not only on average.
+    for em, edge, inner in zip(sample.em, border, inside, strict=True):
+        assert np.median(em[inner]) - np.median(em[edge]) > 20
+
+
+def test_the_grey_values_are_those_of_a_microscope(sample):
+    low, middle, high = np.percentile(sample.em, [1, 50, 99])
+    assert 30 < low < 110
+    assert 130 < middle < 185
+    assert high < 240
+
+
+def cells_of(volume, factors):
+    """Every cell of the output, with its voxels, the slow way."""
+    shape = [-(-n // f) for n, f in zip(volume.shape, factors, strict=True)]
+    for at in np.ndindex(*shape):
+        yield at, volume[tuple(slice(k * f, (k + 1) * f) for k, f in zip(at, factors, strict=True))]
+
+
+CASES = [
+    ((7, 9, 5), (2, 2, 2)),
+    ((8, 6, 4), (2, 2, 2)),
+    ((5, 7, 11), (1, 2, 2)),
+    ((5, 4, 10), (3, 1, 4)),
+    ((1, 1, 1), (2, 2, 2)),
+    ((2, 3, 4), (1, 1, 1)),
+    ((3, 2, 1), (5, 5, 5)),
+]
+
+
+@pytest.mark.parametrize(("shape", "factors"), CASES)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint32, np.int16])
+def test_downsample_mean_is_the_rounded_mean(shape, factors, dtype):
+    info = np.iinfo(dtype)
+    volume = np.random.default_rng(0).integers(info.min, info.max, shape, dtype, endpoint=True)
+    out = downsample_mean(volume, factors)
+    assert out.dtype == dtype
+    assert out.shape == tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
+    for at, cell in cells_of(volume, factors):
+        total = sum(cell.ravel().tolist())
+        assert out[at] == (2 * total + cell.size) // (2 * cell.size)
+
+
+def test_downsample_mean_of_floats():
+    volume = np.random.default_rng(0).random((5, 6, 7), np.float32)
+    out = downsample_mean(volume, (2, 2, 2))
+    assert out.dtype == np.float32
+    for at, cell in cells_of(volume, (2, 2, 2)):
+        assert out[at] == pytest.approx(cell.mean())
+
+
+def test_downsample_mean_refuses_what_could_overflow():
+    with pytest.raises(TypeError):
+        downsample_mean(np.zeros((2, 2, 2), np.uint64), (2, 2, 2))
+
+
+@pytest.mark.parametrize(("shape", "factors"), CASES)
+@pytest.mark.parametrize("labels", [[0, 1], [3, 7, 2**32 - 1], list(range(20))])
+def test_downsample_mode_is_the_most_frequent_label_the_smallest_of_several(shape, factors, labels):
+    volume = np.random.default_rng(0).choice(np.array(labels, np.uint32), shape)
+    out = downsample_mode(volume, factors)
+    assert out.dtype == np.uint32
+    assert out.shape == tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
+    for at, cell in cells_of(volume, factors):
+        values, counts = np.unique(cell, return_counts=True)
+        assert out[at] == values[np.argmax(counts)]

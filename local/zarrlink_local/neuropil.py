@@ -158,7 +158,9 @@ class _Painter:
         self.ids = np.cumsum(rng.integers(1, 500, n)).astype(np.uint32)
         # The roughness of the surfaces: one periodic noise, in which every cell has a place of its own.
         coarse, fine = (smooth_noise(rng, (_ROUGH,) * 3, (w, w, w), periodic=True) for w in (6, 3))
-        self.rough = np.pad(np.clip(0.9 * coarse + 0.4 * fine, -1, 2), [(0, 40)] * 3, mode="wrap")
+        self.rough = np.pad(
+            np.clip(0.9 * coarse + 0.4 * fine, -1, 2), [(0, int(n)) for n in _TILE // STEP + NODES], mode="wrap"
+        )
         self.phase = rng.integers(0, _ROUGH, (n, 3))
         # The looks of the cells, by kind: glia, dendrite, axon, sheath.
         grey = 172 + 6 * rng.standard_normal(n) - 24 * (rng.random(n) < 0.06)
@@ -232,7 +234,7 @@ class _Painter:
         return label, second - best, mito, inside
 
     def fields(self, tubes: Tubes, low: Indices, high: Indices) -> Iterator[tuple[int, Box, Floats]]:
-        """The distance fields of `tubes`, roughened, but for the surroundings of their axes: no cell is cut in two."""
+        """The distance fields of `tubes`, roughened, but not around their axes, where a thin one would be cut in two."""
         cells = tubes is self.tissue.tubes
         for owner, box, f, line in tubes.fields(low, high):
             place, sway = (self.phase[owner], self.tissue.sway[owner]) if cells else (0, 0.012)

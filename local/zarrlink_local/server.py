@@ -26,12 +26,12 @@ _WEB_FILE: Final = re.compile(r"/web/([a-z0-9_]+\.(js|css))", re.ASCII)
 _WEB_TYPES: Final = {"js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
 
 
-def create_app(machine: Machine, public_url: str, viewer_max_age_s: int = 300) -> Door:
+def create_app(machine: Machine, public_url: str, *, viewer_max_age_s: int = 300, check_blocks: bool = False) -> Door:
     """The whole server as an ASGI application."""
     data_path = DataPath(
         keys=machine.keys,
         links=machine.links,
-        streamer=Streamer(machine.library, time.monotonic),
+        streamer=Streamer(machine.library, time.monotonic, check_blocks=check_blocks),
         now_ms=now_ms,
         page_html=resources.files("zarrlink_web").joinpath("link.html").read_bytes(),
         viewer_max_age_s=viewer_max_age_s,

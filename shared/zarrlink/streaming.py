@@ -91,10 +91,15 @@ class _Chunk(NamedTuple):
 
 
 class Streamer:
-    """Zarr trees of views over a library of layers."""
+    """Zarr trees of views over a library of layers.
 
-    def __init__(self, library: Library, monotonic: Callable[[], float]) -> None:
+    `check_blocks`: decode every block before it goes out, as some clients do not notice one that cannot be decoded
+    (docs/decisions/0006).
+    """
+
+    def __init__(self, library: Library, monotonic: Callable[[], float], *, check_blocks: bool = False) -> None:
         self.library = library
+        self._check_blocks = check_blocks
         self._tables = JumpTables(monotonic)
 
     async def open(self, view: View, geometry: dict[str, str], name: str) -> OpenLayer:
@@ -168,7 +173,7 @@ class Streamer:
         if blob is None:
             return None
         stored, read_etag = blob
-        data = chunk.form.assemble(plan, whole, stored)
+        data = chunk.form.assemble(plan, whole, stored, check=self._check_blocks)
         if etag is None or read_etag != run.etag:
             etag = chunk.etag(read_etag)
         return Served(OCTETS, etag, plan.length, part, data, False, "chunk")

@@ -156,10 +156,11 @@ class ArrayForm:
         index = shard_index.encode_index(places) if places else b""
         return ChunkPlan(tuple(pieces), index, offset + len(index))
 
-    def assemble(self, plan: ChunkPlan, part: ByteRange, stored: Stored) -> bytes:
+    def assemble(self, plan: ChunkPlan, part: ByteRange, stored: Stored, *, check: bool = False) -> bytes:
         """Bytes `part` of the answer. `stored` must hold every touched piece.
 
-        Raises CorruptFile where it does not, or where a block that must be decoded cannot be.
+        Raises CorruptFile where it does not, or where a block that must be decoded cannot be. `check` decodes the
+        blocks that are passed through as well, only to see that they can be.
         """
         header, key = self.header, stored.key
         window = memoryview(stored.data)
@@ -176,6 +177,8 @@ class ArrayForm:
                 shown = self._carve(raw, piece.wanted)
                 out += (blosc1.raw_frame_header(len(shown), header.item_bytes), shown)
             elif header.compressed:
+                if check:
+                    decode_lz4(payload, header.block_bytes, key=key)
                 out += (blosc1.lz4_frame_header(header.block_bytes, header.item_bytes, expected), payload)
             else:
                 out += (blosc1.raw_frame_header(expected, header.item_bytes), payload)

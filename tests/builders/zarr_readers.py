@@ -35,7 +35,7 @@ def tensorstore_array(objects: Mapping[str, bytes], dialect: Dialect, path: str 
     for key, data in objects.items():
         store.write(key, data).result()
     driver = {"v2": "zarr", "v3": "zarr3"}[dialect]
-    return ts.open({"driver": driver}, kvstore=store / path if path else store, open=True).result()
+    return ts.open({"driver": driver}, kvstore=store / f"{path}/" if path else store, open=True).result()
 
 
 def voxels_by_zarr(objects: Mapping[str, bytes], dialect: Dialect, path: str = "") -> NDArray[Any]:

@@ -55,6 +55,11 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_threads(monke
     assert digest(neuropil(SHAPE, seed=3)) == digest(sample)
 
 
+def test_the_bytes_are_those_of_every_other_machine_and_version_of_python():
+    # To be replaced when the looks are changed, after seeing that 3.11 and 3.13 agree.
+    assert digest(neuropil((16, 48, 40), seed=2)).startswith("3934b9d43018645f")
+
+
 def test_another_seed_gives_another_volume():
     assert digest(neuropil((16, 48, 40), seed=1)) != digest(neuropil((16, 48, 40), seed=2))
 
@@ -71,8 +76,9 @@ def test_many_cells_of_very_different_sizes(sample):
     assert ids[0] > 0
     assert len(ids) > 40
     assert (np.diff(ids.astype(int)) > 1).any()
-    assert sizes.max() > 30 * np.median(sizes) / 4
-    assert sizes.max() < 0.4 * sample.segmentation.size
+    small, large = np.percentile(sizes, [10, 90])
+    assert large > 5 * small
+    assert 30 * small < sizes.max() < 0.4 * sample.segmentation.size
 
 
 def test_a_small_volume_has_several_cells():

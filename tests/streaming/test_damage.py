@@ -98,6 +98,23 @@ def test_a_block_that_must_be_decoded_and_cannot_be_is_502(what: str) -> None:
     assert opened.get(INNER).status == 200
 
 
+@pytest.mark.parametrize("path", [INNER, "v3/a.zarr/0/c/0/0/0"])
+@pytest.mark.parametrize("what", [b"\xf0" + b"\xff" * 30, b"\x10\1"])
+def test_a_server_that_checks_blocks_refuses_them_itself(what: bytes, path: str) -> None:
+    from dataclasses import replace
+
+    from zarrlink.formats.wkw import morton_index
+    from zarrlink.streaming import Streamer
+
+    opened = door(BlockType.LZ4)
+    opened.path = replace(opened.path, streamer=Streamer(opened.library, lambda: 0.0, check_blocks=True))
+    assert opened.get(path).status == 200
+    objects = opened.source.inner.objects
+    objects[FILE] = replace_block(objects[FILE], morton_index(1, 1, 1), what)
+
+    assert opened.get(path).status == 502
+
+
 @pytest.mark.parametrize("what", ["longer", "shorter", "garbage"])
 def test_a_damaged_block_that_is_passed_through_is_refused_by_the_client(what: str) -> None:
     import numcodecs

@@ -37,7 +37,15 @@ from zarrlink_local.scan import register_below
     envvar="LINK_VIEWER_MAX_AGE",
     help="Seconds for which a browser may keep a chunk (also after revocation); 0: it must ask each time.",
 )
-def serve(data: tuple[Path, ...], port: int, state: Path, public_url: str | None, viewer_max_age: int) -> None:
+@click.option(
+    "--check-blocks",
+    is_flag=True,
+    help="Decode each block before it is sent, so that one that is damaged is an error in every client; about doubles the "
+    "work per chunk.",
+)
+def serve(
+    data: tuple[Path, ...], port: int, state: Path, public_url: str | None, viewer_max_age: int, check_blocks: bool
+) -> None:
     """Serve the datasets below DIR: Zarr links, their pages and the API, on loopback."""
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
     machine = open_machine(state)
@@ -50,7 +58,8 @@ def serve(data: tuple[Path, ...], port: int, state: Path, public_url: str | None
     address = (public_url or f"http://{server.LOOPBACK}:{listener.getsockname()[1]}").rstrip("/")
     machine.set_address(address)
     click.echo(f"serving on {address} (state {state}); make a link with: zarrlink links create DATASET --state {state}")
-    server.run(server.create_app(machine, address, viewer_max_age), listener)
+    app = server.create_app(machine, address, viewer_max_age_s=viewer_max_age, check_blocks=check_blocks)
+    server.run(app, listener)
 
 
 @click.command()

@@ -108,10 +108,10 @@ def _window(layer: Layer) -> tuple[float, float, float, float] | None:
     if isinstance(chosen, list) and len(chosen) == 2 and all(_finite(value) for value in chosen):
         low, high = float(chosen[0]), float(chosen[1])
         if low < high:
-            wide = (layer.view.get("min"), layer.view.get("max"))
             least, most = limits or (low, high)
-            least = float(wide[0]) if _finite(wide[0]) else least
-            most = float(wide[1]) if _finite(wide[1]) else most
+            minimum, maximum = layer.view.get("min", least), layer.view.get("max", most)
+            least = float(minimum) if _finite(minimum) else least
+            most = float(maximum) if _finite(maximum) else most
             return low, high, min(least, low), max(most, high)
     return None if limits is None else (*limits, *limits)
 
@@ -126,5 +126,5 @@ def _colour(value: object) -> str:
     return "FFFFFF"
 
 
-def _finite(value: object) -> bool:
+def _finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

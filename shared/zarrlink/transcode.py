@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from zarrlink.byte_range import ByteRange
 from zarrlink.errors import CorruptFile
@@ -24,7 +24,7 @@ from zarrlink.layer import Layer, Level
 
 PLAN_VERSION: Final = 1
 """Part of every ETag: to be raised when the same source would give other bytes than before."""
-_CAST: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_CAST: Final[dict[int, Literal["B", "H", "I", "Q"]]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
 class Wanted(NamedTuple):

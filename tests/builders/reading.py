@@ -34,7 +34,7 @@ def read_level(door: Door, layer: str, dialect: Dialect, level: int = 0) -> Volu
             objects[key] = reply.body
     prototype = default_buffer_prototype()
     store = MemoryStore({key: prototype.buffer.from_bytes(data) for key, data in objects.items()})
-    volume: Volume = np.asarray(zarr.open_group(store, mode="r")[str(level)][...])
+    volume: Volume = np.asarray(zarr.open_array(store, path=str(level), mode="r")[...])
     return volume
 
 

@@ -27,7 +27,9 @@ class Served:
     def zarrlink(self, *arguments: str) -> Any:
         """What a command prints as JSON. Raises CalledProcessError."""
         command = [sys.executable, "-c", "from zarrlink_local.cli import main; main()", *arguments]
-        run = subprocess.run([*command, "--state", str(self.state), "--json"], check=True, capture_output=True, text=True)
+        run = subprocess.run(
+            [*command, "--state", str(self.state), "--json"], check=True, capture_output=True, text=True
+        )
         return json.loads(run.stdout)
 
     def link(self, dataset: str, *options: str) -> dict[str, Any]:
@@ -44,7 +46,15 @@ def serve() -> Iterator[Callable[..., Served]]:
     running: list[subprocess.Popen[str]] = []
 
     def start(state: Path, *folders: Path, options: tuple[str, ...] = ()) -> Served:
-        command = [sys.executable, "-c", "from zarrlink_local.cli import main; main()", "serve", "--port", "0", *options]
+        command = [
+            sys.executable,
+            "-c",
+            "from zarrlink_local.cli import main; main()",
+            "serve",
+            "--port",
+            "0",
+            *options,
+        ]
         for folder in folders:
             command += ["--data", str(folder)]
         process = subprocess.Popen([*command, "--state", str(state)], stdout=subprocess.PIPE, text=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from builders.wkw_files import LayerFiles, dataset, noise, pyramid, ramp, write_tree
 from end_to_end.clients import CLIENTS
 from zarrlink.formats.wkw import BlockType
@@ -33,7 +34,9 @@ def reference(serve, testdata: Path, tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(("name", "layer"), REFERENCE)
-def test_every_reference_set_is_read_to_the_voxel(reference, testdata: Path, name: str, layer: str, client: str) -> None:
+def test_every_reference_set_is_read_to_the_voxel(
+    reference, testdata: Path, name: str, layer: str, client: str
+) -> None:
     """Written by the reference library; the box is equal, and the padding before it is zero."""
     found = CLIENTS[client](reference.layer(name, layer), 0)
     expected = np.load(testdata / name / f"{layer}_expected_cxyz.npy").transpose(0, 3, 2, 1)
@@ -113,9 +116,9 @@ def test_an_array_that_is_open_raises_when_its_link_is_revoked(made, version: st
     assert array[:8, :8, :8].any()
     made.zarrlink("links", "revoke", link["id"])
 
-    with pytest.raises(Exception, match="410|Gone"):
+    with pytest.raises(Exception, match=r"410|Gone"):
         array[:8, :8, :8]
-    with pytest.raises(ValueError, match="410|Gone"):
+    with pytest.raises(ValueError, match=r"410|Gone"):
         store[:8, :8, :8].read().result()
 
 
@@ -207,5 +210,5 @@ def test_a_dataset_replaced_under_an_open_array_raises(serve, tmp_path: Path) ->
     shifted.rename(data)
 
     # The files are others, so the first chunk that is asked for leads to the description.
-    with pytest.raises(Exception, match="410|Gone"):
+    with pytest.raises(Exception, match=r"410|Gone"):
         array[:8, :8, :8]

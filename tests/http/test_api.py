@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from builders.wkw_files import LayerFiles, dataset, ramp, write_tree
 from starlette.testclient import TestClient
+
+from builders.wkw_files import LayerFiles, dataset, ramp, write_tree
 from zarrlink.geometry import Mag
 from zarrlink.users.interface import User, hash_user_token
 from zarrlink_local.machine import Machine, open_machine
@@ -77,7 +78,9 @@ def test_webknossos_own_body_is_taken(client: TestClient, dataset_id: str) -> No
     made = client.post("/api/v14/zarrPrivateLinks", headers=ANN, json=body).json()
     assert made["expirationDateTime"] == 4_000_000_000_000
     assert len(made["accessToken"]) == 33
-    assert client.post(LINKS, headers=ANN, json={**body, "expirationDateTime": None}).json()["expirationDateTime"] is None
+    assert (
+        client.post(LINKS, headers=ANN, json={**body, "expirationDateTime": None}).json()["expirationDateTime"] is None
+    )
 
 
 def test_a_scope_limits_a_link(client: TestClient, dataset_id: str) -> None:
@@ -106,11 +109,21 @@ def test_another_user_sees_and_changes_nothing(client: TestClient, dataset_id: s
     assert client.get(path, headers=ANN).json()["expirationDateTime"] == made["expirationDateTime"]
 
 
-@pytest.mark.parametrize("headers", [{}, {"X-Auth-Token": ""}, {"X-Auth-Token": "wrong"}, {"X-Auth-Token": "ann-token "}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"X-Auth-Token": ""}, {"X-Auth-Token": "wrong"}, {"X-Auth-Token": "ann-token "}]
+)
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("get", LINKS), ("post", LINKS), ("get", f"{LINKS}/x"), ("put", f"{LINKS}/x"), ("delete", f"{LINKS}/x")]
-    + [("get", f"{LINKS}/byAnnotation/x"), ("get", f"{LINKS}/byDataset/x"), ("get", "/api/datasets")],
+    [
+        ("get", LINKS),
+        ("post", LINKS),
+        ("get", f"{LINKS}/x"),
+        ("put", f"{LINKS}/x"),
+        ("delete", f"{LINKS}/x"),
+        ("get", f"{LINKS}/byAnnotation/x"),
+        ("get", f"{LINKS}/byDataset/x"),
+        ("get", "/api/datasets"),
+    ],
 )
 def test_a_stranger_is_asked_to_sign_in(client: TestClient, method: str, path: str, headers: dict[str, str]) -> None:
     kwargs = {"json": {}} if method in ("post", "put") else {}
@@ -177,7 +190,9 @@ def test_versions_are_routes_to_the_same_api(client: TestClient) -> None:
         assert "10 to 16" in reply.json()["detail"]
 
 
-@pytest.mark.parametrize("path", ["/", "/api/nope", "/c/x/1/v3/a.zarr/zarr.json", "/u/x", "/web/nope.js", "/web/../link.html"])
+@pytest.mark.parametrize(
+    "path", ["/", "/api/nope", "/c/x/1/v3/a.zarr/zarr.json", "/u/x", "/web/nope.js", "/web/../link.html"]
+)
 def test_other_addresses_are_unknown(client: TestClient, path: str) -> None:
     reply = client.get(path)
     assert reply.status_code == 404

@@ -49,7 +49,9 @@ def test_the_facts_name_what_is_opened_and_addresses_relative_to_the_page() -> N
 
 
 def test_a_layer_that_cannot_be_read_is_named_and_the_others_are_shown() -> None:
-    door = open_door(dataset(LayerFiles("a", {ONE: ramp((8, 8, 8))}), LayerFiles("b", {ONE: ramp((8, 8, 8))})), freshness_s=1)
+    door = open_door(
+        dataset(LayerFiles("a", {ONE: ramp((8, 8, 8))}), LayerFiles("b", {ONE: ramp((8, 8, 8))})), freshness_s=1
+    )
     door.clock.monotonic_s += 5
     door.source.failures = {"b/1/header.wkw": SourceUnavailable("denied")}
     facts = json.loads(door.send("GET", door.base, accept="application/json").body)

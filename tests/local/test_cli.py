@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from builders.wkw_files import LayerFiles, dataset, ramp, write_tree
 from zarrlink.formats.wkw import BlockType
 from zarrlink.geometry import Mag

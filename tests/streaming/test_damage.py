@@ -3,8 +3,10 @@
 import json
 import struct
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
+
 from builders.door import Door, open_door
 from builders.wkw_files import LayerFiles, dataset, noise
 from zarrlink.formats.wkw import BlockType
@@ -42,7 +44,10 @@ DAMAGE: dict[str, tuple[list[BlockType], Callable[[bytes], bytes]]] = {
     "another compression": (list(BlockType), lambda data: data[:5] + bytes([data[5] % 3 + 1]) + data[6:]),
     "data offset": (list(BlockType), lambda data: data[:8] + struct.pack("<Q", 999) + data[16:]),
     "table backwards": ([BlockType.LZ4], lengthen_entry(0, -600)),
-    "table past the end": ([BlockType.LZ4], lambda data: data[:16] + struct.pack("<64Q", *([10**12] * 64)) + data[528:]),
+    "table past the end": (
+        [BlockType.LZ4],
+        lambda data: data[:16] + struct.pack("<64Q", *([10**12] * 64)) + data[528:],
+    ),
     "table of zeros": ([BlockType.LZ4HC], lambda data: data[:16] + bytes(512) + data[528:]),
     "huge block": ([BlockType.LZ4], lengthen_entry(0, 2**40)),
     "overflowing entry": ([BlockType.LZ4], lengthen_entry(0, 2**63)),
@@ -71,7 +76,7 @@ def test_damage_in_header_table_or_length_is_502(name: str, block_type: BlockTyp
 def replace_block(data: bytes, block: int, stream: bytes) -> bytes:
     """A file whose block holds other bytes, its table right."""
     bounds = list(struct.unpack_from("<65Q", data, 8))
-    streams = [data[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    streams = [data[a:b] for a, b in pairwise(bounds)]
     streams[block] = stream
     ends, at = [], bounds[0]
     for part in streams:
@@ -118,6 +123,7 @@ def test_a_server_that_checks_blocks_refuses_them_itself(what: bytes, path: str)
 @pytest.mark.parametrize("what", ["longer", "shorter", "garbage"])
 def test_a_damaged_block_that_is_passed_through_is_refused_by_the_client(what: str) -> None:
     import numcodecs
+
     from zarrlink.formats.lz4_block import encode_lz4
     from zarrlink.formats.wkw import morton_index
 

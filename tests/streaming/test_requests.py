@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from builders.door import Door, header, open_door
 from builders.wkw_files import LayerFiles, dataset, noise, ramp
 from zarrlink.errors import SourceUnavailable
@@ -225,5 +226,11 @@ def test_a_view_opens_its_layers_box_and_mags_and_nothing_else() -> None:
     )
     assert door.get("v3/a.zarr/0/zarr.json").status == 200
     assert json.loads(door.get("v3/a.zarr/0/zarr.json").body)["shape"] == [8, 8, 8]
-    for path in ("v3/a.zarr/1/zarr.json", "v3/b.zarr/zarr.json", "v2/b.zarr/0/0/0/0", "v2/a.zarr/1/0/0/0", "v2/a.zarr/1/"):
+    for path in (
+        "v3/a.zarr/1/zarr.json",
+        "v3/b.zarr/zarr.json",
+        "v2/b.zarr/0/0/0/0",
+        "v2/a.zarr/1/0/0/0",
+        "v2/a.zarr/1/",
+    ):
         assert door.get(path).status == 410

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from builders.door import Door, open_door
 from builders.reading import expected_level, read_level
 from builders.wkw_files import DTYPES, LayerFiles, dataset, noise, pyramid, ramp
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from zarrlink.formats.wkw import BlockType
 from zarrlink.geometry import BoundingBox, Mag
 from zarrlink.links.service import LinkRequest
@@ -124,7 +125,9 @@ def test_one_landmark_lies_at_one_physical_place_in_every_level() -> None:
 
     for dialect, document in (("v2", ".zattrs"), ("v3", "zarr.json")):
         attributes = json.loads(door.get(f"{dialect}/em.zarr/{document}").body)
-        multiscale = attributes["multiscales"][0] if dialect == "v2" else attributes["attributes"]["ome"]["multiscales"][0]
+        multiscale = (
+            attributes["multiscales"][0] if dialect == "v2" else attributes["attributes"]["ome"]["multiscales"][0]
+        )
         scales = []
         for number, entry in enumerate(multiscale["datasets"]):
             scale, translation = (part[part["type"]] for part in entry["coordinateTransformations"])

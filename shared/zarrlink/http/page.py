@@ -33,15 +33,28 @@ _HTML_HEADERS: Final[Headers] = (
 )
 
 
-async def link_page(link: Link, streamer: Streamer, request: Request, page_html: bytes) -> Response:
-    """The page, or its facts where `Accept` asks for JSON and not for HTML. Never cached."""
+def wants_facts(request: Request) -> bool:
+    """Whether `Accept` asks for JSON and not for HTML."""
     accept = request.header(b"accept") or ""
-    if "application/json" not in accept or "text/html" in accept:
-        body, headers = page_html, _HTML_HEADERS
-    else:
-        body = json.dumps(await describe_link(link, streamer)).encode()
-        headers = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"), (b"vary", b"Accept"))
-    headers = (*CORS, *headers, (b"content-length", b"%d" % len(body)))
+    return "application/json" in accept and "text/html" not in accept
+
+
+def html_page(status: int, page_html: bytes, request: Request) -> Response:
+    """The page, which asks for its facts itself: with status 410 it is the one that says so."""
+    headers = (*CORS, *_HTML_HEADERS, (b"content-length", b"%d" % len(page_html)))
+    return Response(status, headers, b"" if request.method == "HEAD" else page_html)
+
+
+async def link_facts(link: Link, streamer: Streamer, request: Request) -> Response:
+    """What the page shows, as JSON."""
+    body = json.dumps(await describe_link(link, streamer)).encode()
+    headers = (
+        *CORS,
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        (b"vary", b"Accept"),
+    )
     return Response(200, headers, b"" if request.method == "HEAD" else body)
 
 

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from urllib.parse import unquote
 
 from zarrlink.byte_range import parse_range
-from zarrlink.errors import InvalidRequest, LinkGone, MethodNotAllowed, UnknownKey, ZarrlinkError
+from zarrlink.errors import InvalidRequest, LinkGone, MethodNotAllowed, UnknownKey
 from zarrlink.formats.zarr_keys import Dialect
 from zarrlink.http import listing, page, problems
 from zarrlink.http.message import CORS, PREFLIGHT, Request, Response
@@ -44,21 +44,28 @@ class DataPath:
 
     async def respond(self, request: Request) -> Response:
         """The reply to any request below /zarr/. Never raises."""
-        head = request.method == "HEAD"
+        if request.method == "OPTIONS":
+            return Response(204, PREFLIGHT)
+        if request.method not in _METHODS:
+            return problems.reply(MethodNotAllowed(request.method, _METHODS))
         try:
-            if request.method == "OPTIONS":
-                return Response(204, PREFLIGHT)
-            if request.method not in _METHODS:
-                return problems.reply(MethodNotAllowed(request.method, _METHODS))
             token, _, rest = request.path[len(PREFIX) :].partition("/")
+            if rest == "" and not page.wants_facts(request):
+                return page.html_page(self._page_status(token), self.page_html, request)
             link = self._open(token)
             if rest == "":
-                return await page.link_page(link, self.streamer, request, self.page_html)
+                return await page.link_facts(link, self.streamer, request)
             return await self._below(link, rest, request)
-        except ZarrlinkError as error:
-            return problems.reply(error, head=head)
         except Exception as error:  # noqa: BLE001 (the last door: whatever it is, the reader must see a failure)
-            return problems.reply(error, head=head)
+            return problems.reply(error, head=request.method == "HEAD")
+
+    def _page_status(self, token: str) -> int:
+        """A person with a dead link gets the page all the same: it says so better than JSON does."""
+        try:
+            self._open(token)
+        except LinkGone:
+            return 410
+        return 200
 
     def _open(self, token: str) -> Link:
         link = self.links.get(self.keys.link_id(token))

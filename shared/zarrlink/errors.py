@@ -62,6 +62,13 @@ class UnsupportedLayer(ZarrlinkError):
     """A layer that cannot be streamed; the sentence names the layer and the reason."""
 
 
+class AnswerTooLarge(ZarrlinkError):
+    """An answer that its door cannot carry. The shard rule keeps chunks far below; this is the last net."""
+
+    def __init__(self, length: int, limit: int) -> None:
+        super().__init__(f"the answer has {length} bytes, more than the {limit} that can be sent here")
+
+
 class CorruptFile(ZarrlinkError):
     """Damage that is visible in a file's header, table, length or codec stream.
 

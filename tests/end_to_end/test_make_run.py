@@ -59,4 +59,4 @@ def test_the_page_opens(printed: str) -> None:
     assert page is not None
     with urllib.request.urlopen(page[0]) as reply:
         assert reply.headers["content-type"].startswith("text/html")
-        assert b"/web/link.js" in reply.read()
+        assert b"web/link.js" in reply.read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from importlib import resources
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -33,6 +34,11 @@ _HTML_HEADERS: Final[Headers] = (
 )
 
 
+def read_page_html() -> bytes:
+    """The page itself, which comes with the package."""
+    return resources.files("zarrlink_web").joinpath("link.html").read_bytes()
+
+
 def wants_facts(request: Request) -> bool:
     """Whether `Accept` asks for JSON and not for HTML."""
     accept = request.header(b"accept") or ""
@@ -43,6 +49,15 @@ def html_page(status: int, page_html: bytes, request: Request) -> Response:
     """The page, which asks for its facts itself: with status 410 it is the one that says so."""
     headers = (*CORS, *_HTML_HEADERS, (b"content-length", b"%d" % len(page_html)))
     return Response(status, headers, b"" if request.method == "HEAD" else page_html)
+
+
+def to_folder(token: str) -> Response:
+    """To the same address with a slash at its end, from which the page's relative addresses start.
+
+    They are relative since a stage name may stand before everything (API Gateway).
+    """
+    headers = ((b"location", f"./{token}/".encode()), (b"content-length", b"0"), (b"cache-control", b"no-store"))
+    return Response(308, (*CORS, *headers, (b"referrer-policy", b"no-referrer")))
 
 
 async def link_facts(link: Link, streamer: Streamer, request: Request) -> Response:

@@ -37,6 +37,7 @@ TABLE: Final[dict[type[BaseException], Problem]] = {
     errors.SourceReplaced: Problem(410, "replaced", "The data behind the link was replaced"),
     errors.RangeNotSatisfiable: Problem(416, "range-not-satisfiable", "The range holds no byte of the object"),
     errors.UnsupportedLayer: Problem(422, "unsupported-layer", "The layer cannot be streamed"),
+    errors.AnswerTooLarge: Problem(500, "answer-too-large", "The answer is too large", logging.ERROR),
     errors.CorruptFile: Problem(502, "damaged-source", "The stored data is damaged", logging.ERROR),
     errors.SourceChanged: Problem(
         503, "source-changing", "The stored data is being replaced", logging.WARNING, ((b"retry-after", b"2"),)

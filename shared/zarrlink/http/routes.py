@@ -24,6 +24,7 @@ METADATA_MAX_AGE_S: Final = 60
 _DIALECTS: Final[dict[str, Dialect]] = {"v2": "v2", "v3": "v3"}
 _FOLDER: Final = re.compile(r"|(?:0|[1-9][0-9]{0,3})/?", re.ASCII)
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_TOKEN_LIKE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _METHODS: Final = ("GET", "HEAD", "OPTIONS")
 _NOT_FOUND: Final = problems.problem_body(
     problems.TABLE[UnknownKey], "this chunk was never written: fill value", "about:blank"
@@ -49,9 +50,11 @@ class DataPath:
         if request.method not in _METHODS:
             return problems.reply(MethodNotAllowed(request.method, _METHODS))
         try:
-            token, _, rest = request.path[len(PREFIX) :].partition("/")
+            token, slash, rest = request.path[len(PREFIX) :].partition("/")
             if rest == "" and not page.wants_facts(request):
-                return page.html_page(self._page_status(token), self.page_html, request)
+                # Only what can be a token is written into a header.
+                redirect = not slash and _TOKEN_LIKE.fullmatch(token)
+                return page.to_folder(token) if redirect else self._page(token, request)
             link = self._open(token)
             if rest == "":
                 return await page.link_facts(link, self.streamer, request)
@@ -59,13 +62,13 @@ class DataPath:
         except Exception as error:  # noqa: BLE001 (the last door: whatever it is, the reader must see a failure)
             return problems.reply(error, head=request.method == "HEAD")
 
-    def _page_status(self, token: str) -> int:
+    def _page(self, token: str, request: Request) -> Response:
         """A person with a dead link gets the page all the same: it says so better than JSON does."""
         try:
             self._open(token)
         except LinkGone:
-            return 410
-        return 200
+            return page.html_page(410, self.page_html, request)
+        return page.html_page(200, self.page_html, request)
 
     def _open(self, token: str) -> Link:
         link = self.links.get(self.keys.link_id(token))

@@ -1,0 +1,95 @@
+"""`stream`: a key below a link to bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from zarrlink.aws_parts import FRESHNESS_S, LazyClient, now_ms, source_opener
+from zarrlink.catalogue.dynamodb import DynamoCatalogue
+from zarrlink.http.lambda_events import reply_of, request_of
+from zarrlink.http.message import Request, Response
+from zarrlink.http.page import read_page_html
+from zarrlink.http.routes import PREFIX, DataPath
+from zarrlink.library import Library
+from zarrlink.links.dynamodb import DynamoLinks
+from zarrlink.links.secrets import read_key_ring
+from zarrlink.settings import StreamSettings
+from zarrlink.storage.metered import Meter, metered
+from zarrlink.streaming import Streamer
+
+SETTINGS = StreamSettings.from_environment(os.environ)
+LOGGER = Logger()
+METRICS = Metrics()
+METER = Meter()
+LOOP = asyncio.new_event_loop()
+
+
+@cache
+def data_path() -> DataPath:
+    """Made at the first request, when the clients it needs are worth their import."""
+    dynamodb = LazyClient("dynamodb")
+    catalogue = DynamoCatalogue(dynamodb, SETTINGS.catalogue_table)
+    opener = source_opener()
+    library = Library(
+        catalogue, lambda record: metered(opener(record), METER), monotonic=time.monotonic, freshness_s=FRESHNESS_S
+    )
+    return DataPath(
+        keys=read_key_ring(LazyClient("secretsmanager"), SETTINGS.link_keys_secret),
+        links=DynamoLinks(dynamodb, SETTINGS.links_table),
+        streamer=Streamer(library, time.monotonic, check_blocks=SETTINGS.check_blocks),
+        now_ms=now_ms,
+        page_html=read_page_html(),
+        viewer_max_age_s=SETTINGS.link_viewer_max_age,
+    )
+
+
+@METRICS.log_metrics
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """API Gateway's event to its answer."""
+    started = time.perf_counter()
+    METER.reset()
+    request = request_of(event)
+    response = LOOP.run_until_complete(data_path().respond(_as_get(request) if SETTINGS.head_with_body else request))
+    answer = reply_of(response)
+    _note(request, response, context, (time.perf_counter() - started) * 1000)
+    return answer
+
+
+def _as_get(request: Request) -> Request:
+    """HEAD answered like GET, whole: the gateway strips the body and keeps its true length."""
+    if request.method != "HEAD":
+        return request
+    headers = {name: value for name, value in request.headers.items() if name not in (b"range", b"if-range")}
+    return replace(request, method="GET", headers=headers)
+
+
+def _note(request: Request, response: Response, context: Any, milliseconds: float) -> None:
+    """One line a request. The token is a secret: of the address only what comes after it, and a hash of the link's id."""
+    token, _, below = request.path[len(PREFIX) :].partition("/")
+    LOGGER.info(
+        "request",
+        extra={
+            "request_id": getattr(context, "aws_request_id", ""),
+            "link": hashlib.sha256(token[1:17].encode()).hexdigest()[:12],
+            "method": request.method,
+            "key": below[:200],
+            "status": response.status,
+            "bytes_sent": len(response.body),
+            "source_requests": METER.requests,
+            "source_bytes": METER.bytes,
+            "milliseconds": round(milliseconds, 2),
+        },
+    )
+    outcome = {2: "Served", 3: "Served"}.get(response.status // 100, "Failed" if response.status >= 500 else "Refused")
+    METRICS.add_metric(name="Absent" if response.status == 404 else outcome, unit=MetricUnit.Count, value=1)
+    METRICS.add_metric(name="BytesSent", unit=MetricUnit.Bytes, value=len(response.body))
+    METRICS.add_metric(name="SourceRequests", unit=MetricUnit.Count, value=METER.requests)

@@ -1,0 +1,62 @@
+"""What a function reads from its environment: one typed object each, refused at start with the variable's name.
+
+The field `links_table` is the variable `LINKS_TABLE`; a test holds template.yaml to exactly these names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Raises ValueError naming a variable that is missing or does not fit."""
+        values: dict[str, object] = {}
+        for field in fields(cls):
+            name = field.name.upper()
+            text = environment.get(name, "")
+            if text == "" and field.default is not MISSING:
+                continue
+            values[field.name] = _parse(name, text, str(field.type))
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings(_Settings):
+    """`stream`: the data path. `link_keys_secret`: ARN. `head_with_body`: answer HEAD like GET, the gateway strips the body."""
+
+    links_table: str
+    catalogue_table: str
+    link_keys_secret: str
+    link_viewer_max_age: int = 300
+    head_with_body: bool = True
+    check_blocks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings(_Settings):
+    """`api`: links and datasets as JSON. `public_url` empty: addresses begin with the API's own."""
+
+    links_table: str
+    catalogue_table: str
+    users_table: str
+    link_keys_secret: str
+    public_url: str = ""
+
+
+def _parse(name: str, text: str, kind: str) -> object:
+    if kind == "str":
+        if not text:
+            raise ValueError(f"{name} must be set")
+        return text
+    if kind == "int":
+        if not (text.isascii() and text.isdigit()):
+            raise ValueError(f"{name} must be a whole number, not {text!r}")
+        return int(text)
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"{name} must be true or false, not {text!r}")
+    return text.lower() == "true"

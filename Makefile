@@ -7,10 +7,19 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 STAMP := $(VENV)/.made-from-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: help setup run test check format bench fuzz build clean
+# SAM pins half of PyPI: an environment of its own, with cfn-lint and uv.
+AWS := .venv-aws
+AWS_BIN := $(CURDIR)/$(AWS)/bin
+AWS_STAMP := $(AWS)/.made-from-$(shell cksum < constraints-aws.txt | cut -d' ' -f1)
+# Without MAKEFLAGS, since SAM calls make in turn: ARCH given to us must not reach the build for the other processor.
+SAM := env -u MAKEFLAGS -u MAKELEVEL PATH="$(AWS_BIN):$$PATH" SAM_CLI_TELEMETRY=0 $(AWS_BIN)/sam
+ARCHS := arm64 x86_64
+ARCH ?= arm64
+
+.PHONY: help setup setup-aws run test check format bench fuzz build build-aws deploy clean
 
 help: ## show this
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## make .venv with everything pinned (Python 3.11 to 3.13; PYTHON=... chooses)
 $(STAMP):
@@ -25,11 +34,19 @@ run: setup ## serve a sample volume through a private link (RUN="--port 0" passe
 test: setup ## run the tests (TEST="-k name" passes options on)
 	$(BIN)/python -m pytest -n auto $(TEST)
 
-check: setup ## formatting, lint, types, layers
+setup-aws: $(AWS_STAMP) ## make .venv-aws with SAM, cfn-lint and uv (check and build do it themselves)
+$(AWS_STAMP):
+	$(PYTHON) -m venv $(AWS)
+	PIP_CONSTRAINT=constraints-aws.txt $(AWS_BIN)/python -m pip install --quiet aws-sam-cli cfn-lint uv
+	@rm -f $(AWS)/.made-from-*; touch $@
+
+check: setup setup-aws ## formatting, lint, types, layers, template
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(AWS_BIN)/cfn-lint template.yaml
+	AWS_DEFAULT_REGION=eu-central-1 $(SAM) validate --lint
 
 format: setup ## format the code
 	$(BIN)/ruff format .
@@ -43,8 +60,19 @@ fuzz: setup ## fuzz the parsers of foreign bytes (FUZZ_SECONDS=60 each)
 	$(BIN)/python -m pip install --quiet atheris
 	$(BIN)/python tests/fuzz/run.py --seconds $(or $(FUZZ_SECONDS),60)
 
-build: setup ## build the wheel into dist/
+build: setup build-aws ## build the wheel into dist/, and what goes to AWS into .aws-sam/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
+build-aws: setup-aws ## build layers and functions for both processors, and assert what they weigh
+	for arch in $(ARCHS); do \
+	  ARCH=$$arch $(SAM) build --build-dir .aws-sam/$$arch --parameter-overrides Architecture=$$arch || exit 1; \
+	done
+	$(AWS_BIN)/python infra/sizes.py $(ARCHS:%=.aws-sam/%)
+
+deploy: ARCHS = $(ARCH)
+deploy: build-aws ## deploy to your AWS account (PARAMETERS="DataBucketArns=arn:aws:s3:::my-volumes"; ARCH=x86_64)
+	$(SAM) deploy --config-file $(CURDIR)/samconfig.toml --template-file .aws-sam/$(ARCH)/template.yaml \
+	  --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
+
 clean: ## remove what was built and made
-	rm -rf $(VENV) build dist .zarrlink
+	rm -rf $(VENV) $(AWS) build dist .aws-sam .zarrlink

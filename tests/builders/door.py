@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from zarrlink.byte_range import ByteRange
-from zarrlink.catalogue.interface import DatasetRecord
+from zarrlink.catalogue.interface import Catalogue, DatasetRecord
 from zarrlink.catalogue.memory import MemoryCatalogue
 from zarrlink.http.message import Request, Response
 from zarrlink.http.routes import DataPath
 from zarrlink.library import Library, OpenLayer
+from zarrlink.links.interface import LinkStore
 from zarrlink.links.memory import MemoryLinks
 from zarrlink.links.model import Link
 from zarrlink.links.service import LinkRequest, create_link
@@ -22,6 +23,28 @@ from zarrlink.storage.memory import MemorySource
 from zarrlink.streaming import Streamer
 
 NOW_MS = 1_763_000_000_000
+
+
+class Backend:
+    """What doors are made of, and how a request reaches one: here, objects in memory and a plain call."""
+
+    location = "memory"
+
+    def source(self, objects: dict[str, bytes]) -> ByteSource:
+        return MemorySource(objects)
+
+    def catalogue(self) -> Catalogue:
+        return MemoryCatalogue()
+
+    def links(self) -> LinkStore:
+        return MemoryLinks()
+
+    def send(self, path: DataPath, request: Request) -> Response:
+        return asyncio.run(path.respond(request))
+
+
+# Exchanged where a whole suite is run through another door (tests/functions).
+BACKENDS = [Backend()]
 
 
 class CountingSource:
@@ -64,10 +87,10 @@ class Door:
     source: CountingSource
     record: DatasetRecord
     library: Library
-    links: MemoryLinks
+    links: LinkStore
     path: DataPath
     clock: Clock
-    catalogue: MemoryCatalogue
+    catalogue: Catalogue
     link: Link = field(init=False)
 
     def make_link(self, wish: LinkRequest | None = None) -> str:
@@ -83,7 +106,7 @@ class Door:
     def send(self, method: str, path: str, **headers: str) -> Response:
         """The reply to a request; header names with `_` for `-`."""
         given = {name.replace("_", "-").encode(): value.encode("latin-1") for name, value in headers.items()}
-        return asyncio.run(self.path.respond(Request(method, path, given)))
+        return BACKENDS[-1].send(self.path, Request(method, path, given))
 
     def get(self, below: str, **headers: str) -> Response:
         """The reply to GET below the current link."""
@@ -106,12 +129,13 @@ class Door:
 
 def open_door(objects: dict[str, bytes], *, freshness_s: float = 1e9, wish: LinkRequest | None = None) -> Door:
     """A door to a dataset of those objects, with a link to it."""
-    return door_to(MemorySource(objects), freshness_s=freshness_s, wish=wish)
+    return door_to(BACKENDS[-1].source(objects), freshness_s=freshness_s, wish=wish)
 
 
 def door_to(inner: ByteSource, *, freshness_s: float = 1e9, wish: LinkRequest | None = None) -> Door:
     """A door to a dataset of any source, with a link to it."""
-    source, clock, catalogue, links = CountingSource(inner), Clock(), MemoryCatalogue(), MemoryLinks()
+    backend = BACKENDS[-1]
+    source, clock, catalogue, links = CountingSource(inner), Clock(), backend.catalogue(), backend.links()
     library = Library(catalogue, lambda _: source, monotonic=lambda: clock.monotonic_s, freshness_s=freshness_s)
     path = DataPath(
         keys=KeyRing({"a": b"k" * 32}, "a"),
@@ -120,7 +144,7 @@ def door_to(inner: ByteSource, *, freshness_s: float = 1e9, wish: LinkRequest | 
         now_ms=lambda: clock.now_ms,
         page_html=b"<!doctype html><title>page</title>",
     )
-    door = Door(source, catalogue.register("ds", "memory", NOW_MS), library, links, path, clock, catalogue)
+    door = Door(source, catalogue.register("ds", backend.location, NOW_MS), library, links, path, clock, catalogue)
     door.make_link(wish)
     return door
 

@@ -24,7 +24,6 @@ METADATA_MAX_AGE_S: Final = 60
 _DIALECTS: Final[dict[str, Dialect]] = {"v2": "v2", "v3": "v3"}
 _FOLDER: Final = re.compile(r"|(?:0|[1-9][0-9]{0,3})/?", re.ASCII)
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_TOKEN_LIKE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _METHODS: Final = ("GET", "HEAD", "OPTIONS")
 _NOT_FOUND: Final = problems.problem_body(
     problems.TABLE[UnknownKey], "this chunk was never written: fill value", "about:blank"
@@ -52,9 +51,7 @@ class DataPath:
         try:
             token, slash, rest = request.path[len(PREFIX) :].partition("/")
             if rest == "" and not page.wants_facts(request):
-                # Only what can be a token is written into a header.
-                redirect = not slash and _TOKEN_LIKE.fullmatch(token)
-                return page.to_folder(token) if redirect else self._page(token, request)
+                return self._page(token, request, folder=slash != "")
             link = self._open(token)
             if rest == "":
                 return await page.link_facts(link, self.streamer, request)
@@ -62,13 +59,13 @@ class DataPath:
         except Exception as error:  # noqa: BLE001 (the last door: whatever it is, the reader must see a failure)
             return problems.reply(error, head=request.method == "HEAD")
 
-    def _page(self, token: str, request: Request) -> Response:
+    def _page(self, token: str, request: Request, *, folder: bool) -> Response:
         """A person with a dead link gets the page all the same: it says so better than JSON does."""
         try:
             self._open(token)
         except LinkGone:
             return page.html_page(410, self.page_html, request)
-        return page.html_page(200, self.page_html, request)
+        return page.html_page(200, self.page_html, request) if folder else page.to_folder(token)
 
     def _open(self, token: str) -> Link:
         link = self.links.get(self.keys.link_id(token))

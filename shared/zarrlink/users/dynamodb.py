@@ -1,0 +1,48 @@
+"""`Users` in DynamoDB. Table: `zarrlink.aws_tables.USERS`.
+
+Two rows a user, written and taken away together:
+
+    user#<name>           name, created_ms, token_hash
+    token#<token hash>    name, created_ms
+
+The second lets a request's user be told by one read that sees every finished change: who was removed is nobody at once.
+"""
+
+from __future__ import annotations
+
+from zarrlink.dynamodb_table import DynamoClient, DynamoTable, Row, Value, delete_action, put_new_action
+from zarrlink.users.interface import User
+
+
+class DynamoUsers:
+    """Users in a table of their own."""
+
+    def __init__(self, client: DynamoClient, table: str) -> None:
+        self._table = DynamoTable(client, table)
+
+    def add(self, user: User, token_hash: str) -> None:
+        facts: dict[str, Value] = {"name": user.name, "created_ms": user.created_ms}
+        added = self._table.transact(
+            put_new_action({"id": f"user#{user.name}", **facts, "token_hash": token_hash}),
+            put_new_action({"id": f"token#{token_hash}", **facts}),
+        )
+        if not added:
+            raise ValueError(f"there is a user {user.name!r} already")
+
+    def by_token_hash(self, token_hash: str) -> User | None:
+        row = self._table.get(f"token#{token_hash}")
+        return None if row is None else _user(row)
+
+    def all(self) -> list[User]:
+        return sorted(map(_user, self._table.scan("attribute_exists(#token_hash)")), key=lambda user: user.name)
+
+    def remove(self, name: str) -> bool:
+        row = self._table.get(f"user#{name}")
+        return row is not None and self._table.transact(
+            delete_action(f"user#{name}", "#token_hash = :token_hash", {"token_hash": row["token_hash"]}),
+            delete_action(f"token#{row['token_hash']}", "attribute_exists(#id)", {}),
+        )
+
+
+def _user(row: Row) -> User:
+    return User(row["name"], row["created_ms"])

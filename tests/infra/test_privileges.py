@@ -1,0 +1,178 @@
+"""Who may do what: every role may do what its function's code asks for, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from zarrlink.catalogue.dynamodb import DynamoCatalogue
+from zarrlink.links.dynamodb import DynamoLinks
+from zarrlink.links.model import Link
+from zarrlink.users.dynamodb import DynamoUsers
+from zarrlink.view import View
+
+Grants = set[tuple[str, str]]
+ACTION = {"get_item": "GetItem", "put_item": "PutItem", "update_item": "UpdateItem", "query": "Query", "scan": "Scan"}
+DATASET = "0123456789abcdef01234567"
+LINK = Link(
+    "Utbk2MqW8rns9yGf", "ann", View(DATASET, ("em",)), {"em": "f"}, name="", note="", created_ms=1, expires_ms=None
+)
+
+
+def statements(template: dict[str, Any], logical: str) -> Iterator[dict[str, Any]]:
+    """Of a role or managed policy, with what it is granted under a condition."""
+    properties = template["Resources"][logical]["Properties"]
+    documents = [properties[it] for it in ("PolicyDocument",) if it in properties]
+    documents += [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+    for document in documents:
+        for statement in document["Statement"]:
+            yield from statement["Fn::If"][1:2] if "Fn::If" in statement else [statement]
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def grants(template: dict[str, Any], logical: str, service: str) -> Grants:
+    """(action, resource) pairs of a service; resources by logical name."""
+    return {
+        (action, _name(resource))
+        for statement in statements(template, logical)
+        for action in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+        if action.startswith(f"{service}:")
+    }
+
+
+def _name(resource: Any) -> str:
+    if isinstance(resource, str):
+        return resource
+    if "Fn::GetAtt" in resource:
+        return str(resource["Fn::GetAtt"][0])
+    return str(resource.get("Ref") or resource["Fn::Sub"])
+
+
+class Recorder:
+    """A DynamoDB client that answers nothing and notes what it was asked for."""
+
+    def __init__(self) -> None:
+        self.used: Grants = set()
+
+    def __getattr__(self, operation: str) -> Callable[..., dict[str, Any]]:
+        def call(*, TableName: str, IndexName: str = "", **_: Any) -> dict[str, Any]:  # noqa: N803 (botocore's)
+            where = f"${{{TableName}.Arn}}/index/{IndexName}" if IndexName else TableName
+            self.used.add((f"dynamodb:{ACTION[operation]}", where))
+            return {"Items": [], "Attributes": {}}
+
+        return call
+
+
+def test_streaming_may_read_the_rows_that_it_reads(template: dict[str, Any]) -> None:
+    client = Recorder()
+    DynamoLinks(client, "LinksTable").get(LINK.id)
+    DynamoCatalogue(client, "CatalogueTable").get(DATASET)
+
+    assert grants(template, "StreamRole", "dynamodb") == client.used
+
+
+def test_the_api_may_do_to_tables_what_its_routes_do(template: dict[str, Any]) -> None:
+    client = Recorder()
+    links = DynamoLinks(client, "LinksTable")
+    catalogue = DynamoCatalogue(client, "CatalogueTable")
+    links.get(LINK.id)
+    links.of_owner("ann")
+    links.add(LINK)
+    for change in (lambda: links.change(LINK.id, "ann", name="new"), lambda: links.revoke(LINK.id, "ann", 1)):
+        with contextlib.suppress(KeyError):  # the answer has no row
+            change()
+    catalogue.get(DATASET)
+    catalogue.all()
+    DynamoUsers(client, "UsersTable").by_token_hash("0" * 64)
+
+    assert grants(template, "ApiRole", "dynamodb") == client.used
+
+
+@pytest.mark.parametrize("role", ["StreamRole", "ApiRole"])
+def test_both_read_the_keys_and_the_volumes(template: dict[str, Any], role: str) -> None:
+    assert grants(template, role, "secretsmanager") == {("secretsmanager:GetSecretValue", "LinkKeys")}
+    assert template["Resources"][role]["Properties"]["ManagedPolicyArns"] == [{"Ref": "ReadVolumes"}]
+
+
+@pytest.mark.parametrize(("role", "log"), [("StreamRole", "StreamLog"), ("ApiRole", "ApiLog")])
+def test_each_writes_its_own_log_and_can_make_none(template: dict[str, Any], role: str, log: str) -> None:
+    assert grants(template, role, "logs") == {("logs:CreateLogStream", log), ("logs:PutLogEvents", log)}
+
+
+def test_each_function_has_its_own_role(functions: dict[str, dict[str, Any]]) -> None:
+    """Given by us: a role that SAM makes has rights that do not stand in the template."""
+    roles = {name: function["Role"] for name, function in functions.items()}
+    assert roles == {
+        "StreamFunction": {"Fn::GetAtt": ["StreamRole", "Arn"]},
+        "ApiFunction": {"Fn::GetAtt": ["ApiRole", "Arn"]},
+    }
+
+
+def test_volumes_are_read_and_never_written(template: dict[str, Any]) -> None:
+    actions = {action for it in statements(template, "ReadVolumes") for action in as_list(it["Action"])}
+    assert actions == {"s3:GetObject", "s3:ListBucket", "kms:Decrypt"}
+
+
+def test_a_missing_key_is_a_404(template: dict[str, Any], lines: list[str]) -> None:
+    """By the right to list the bucket itself; the reason stands beside it."""
+    (listing,) = (it for it in statements(template, "ReadVolumes") if it["Action"] == "s3:ListBucket")
+    assert listing["Resource"] == {"Ref": "DataBucketArns"}
+    line = next(number for number, text in enumerate(lines) if text.strip() == "Action: s3:ListBucket")
+    reason = " ".join(text.strip() for text in lines[line - 3 : line])
+    assert "403" in reason
+    assert "fill value" in reason
+
+
+def wildcards(node: yaml.Node, key: str = "") -> Iterator[yaml.ScalarNode]:
+    """Every text with a `*` below an Action or a Resource."""
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            inside = name.value if name.value in ("Action", "Resource", "NotAction", "NotResource") else key
+            yield from wildcards(value, inside)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from wildcards(value, key)
+    elif isinstance(node, yaml.ScalarNode) and key and "*" in node.value:
+        yield node
+
+
+def reasonless(root: yaml.Node, lines: list[str]) -> list[str]:
+    """Lines with a wildcard and no comment on them or just above."""
+    numbers = {node.start_mark.line for node in wildcards(root)}
+    return [
+        lines[number]
+        for number in sorted(numbers)
+        if " # " not in lines[number] and not lines[number - 1].strip().startswith("# ")
+    ]
+
+
+def test_no_wildcard_without_a_reason(root_node: yaml.Node, lines: list[str]) -> None:
+    assert list(wildcards(root_node))
+    assert reasonless(root_node, lines) == []
+
+
+def test_a_wildcard_without_a_reason_is_seen() -> None:
+    text = 'Statement:\n  - Action: ["s3:Get*"]\n    # all of it\n    Resource: "*"\n  - Action: a\n    Resource: "*"\n'
+    root = yaml.compose(text, yaml.SafeLoader)
+    assert root is not None
+    assert reasonless(root, text.splitlines()) == ['  - Action: ["s3:Get*"]', '    Resource: "*"']
+
+
+def test_nothing_is_granted_in_the_negative(template: dict[str, Any], of_type: Any) -> None:
+    for logical in (*of_type("AWS::IAM::Role"), *of_type("AWS::IAM::ManagedPolicy")):
+        for statement in statements(template, logical):
+            assert statement.keys() <= {"Sid", "Effect", "Action", "Resource"}, (logical, statement)
+
+
+def test_functions_are_called_by_their_api_alone(template: dict[str, Any], of_type: Any) -> None:
+    """By the permissions that SAM makes of the routes; none of ours, no function address."""
+    assert not [name for name, it in template["Resources"].items() if it["Type"].startswith("AWS::Lambda::")]
+    assert not [name for name, it in of_type("AWS::Serverless::Function").items() if "FunctionUrlConfig" in it]

@@ -1,0 +1,53 @@
+"""template.yaml sets exactly the variables that the functions' settings read."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from typing import Any
+
+import pytest
+
+from zarrlink.settings import ApiSettings, StreamSettings
+
+# Read by Powertools and not by us.
+POWERTOOLS = {"LOG_LEVEL", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME"}
+SETTINGS = {"StreamFunction": StreamSettings, "ApiFunction": ApiSettings}
+
+
+def environment(template: dict[str, Any], function: str) -> dict[str, Any]:
+    variables: dict[str, Any] = template["Globals"]["Function"]["Environment"]["Variables"]
+    return variables | template["Resources"][function]["Properties"]["Environment"]["Variables"]
+
+
+def as_deployed(template: dict[str, Any], function: str) -> dict[str, str]:
+    """With every parameter left as it is, and a word for what is made."""
+    found = {}
+    for name, value in environment(template, function).items():
+        parameter = template["Parameters"].get(value["Ref"], {}) if isinstance(value, dict) else {"Default": value}
+        found[name] = str(parameter.get("Default", f"made-{name}"))
+    return found
+
+
+def test_every_function_has_its_settings(functions: dict[str, dict[str, Any]]) -> None:
+    assert functions.keys() == SETTINGS.keys()
+
+
+@pytest.mark.parametrize("function", SETTINGS)
+def test_names_agree(template: dict[str, Any], function: str) -> None:
+    declared = {field.name.upper() for field in fields(SETTINGS[function])}
+    assert environment(template, function).keys() == declared | POWERTOOLS
+
+
+@pytest.mark.parametrize("function", SETTINGS)
+def test_defaults_agree(template: dict[str, Any], function: str) -> None:
+    settings = SETTINGS[function].from_environment(as_deployed(template, function))
+    for field in fields(SETTINGS[function]):
+        expected = f"made-{field.name.upper()}" if field.default is MISSING else field.default
+        assert getattr(settings, field.name) == expected
+
+
+@pytest.mark.parametrize("function", SETTINGS)
+def test_metrics_and_logs_tell_functions_apart(template: dict[str, Any], function: str) -> None:
+    found = as_deployed(template, function)
+    assert found["POWERTOOLS_SERVICE_NAME"] == function.removesuffix("Function").lower()
+    assert found["POWERTOOLS_METRICS_NAMESPACE"] == "zarrlink"

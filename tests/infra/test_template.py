@@ -1,0 +1,304 @@
+"""template.yaml as a form, and what it makes."""
+
+from __future__ import annotations
+
+import copy
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zarrlink import aws_tables
+
+ROOT = Path(__file__).parents[2]
+API_GATEWAY_WAITS_S = 29
+
+
+def references(value: object) -> Iterator[str]:
+    """What Ref, GetAtt and Sub name."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "Ref":
+                yield inner
+            elif key == "Fn::GetAtt":
+                yield inner[0]
+            elif key == "Fn::Sub":
+                text, named = (inner, {}) if isinstance(inner, str) else inner
+                yield from (name for name in re.findall(r"\$\{([A-Za-z0-9]+)[.}]", text) if name not in named)
+                yield from references(named)
+            else:
+                yield from references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from references(inner)
+
+
+def needs(template: dict[str, Any]) -> dict[str, set[str]]:
+    """Resource -> the resources that must be there before it. As SAM translates: an API holds its functions' ARNs."""
+    resources = copy.deepcopy(template["Resources"])
+    edges: dict[str, set[str]] = {name: set() for name in resources}
+    for name, resource in resources.items():
+        for event in resource["Properties"].pop("Events", {}).values():
+            edges[event["Properties"]["RestApiId"]["Ref"]].add(name)
+        depends_on = resource.get("DependsOn", [])
+        edges[name] |= {depends_on} if isinstance(depends_on, str) else set(depends_on)
+        edges[name] |= set(references(resource["Properties"])) & resources.keys()
+    return edges
+
+
+def has_cycle(edges: dict[str, set[str]]) -> bool:
+    left = dict(edges)
+    while left:
+        free = [name for name, needed in left.items() if not needed & left.keys()]
+        if not free:
+            return True
+        for name in free:
+            del left[name]
+    return False
+
+
+def test_no_resource_waits_for_itself(template: dict[str, Any]) -> None:
+    assert not has_cycle(needs(template))
+
+
+def test_a_function_that_names_its_api_would_be_a_cycle(template: dict[str, Any]) -> None:
+    """Why PUBLIC_URL is a parameter; and the test above can fail."""
+    changed = copy.deepcopy(template)
+    address = {"Fn::Sub": "https://${Api}.execute-api.${AWS::Region}.amazonaws.com/v1"}
+    changed["Resources"]["ApiFunction"]["Properties"]["Environment"]["Variables"]["PUBLIC_URL"] = address
+
+    assert has_cycle(needs(changed))
+
+
+def test_whatever_is_named_is_there_and_every_parameter_is_used(template: dict[str, Any]) -> None:
+    named = {name for part in ("Conditions", "Globals", "Resources", "Outputs") for name in references(template[part])}
+    there = template["Parameters"].keys() | template["Resources"].keys()
+
+    assert {name for name in named if not name.startswith("AWS::")} <= there
+    assert template["Parameters"].keys() <= named
+
+
+def sentences(template: dict[str, Any]) -> list[tuple[str, str]]:
+    parts = [*template["Parameters"].items(), *template["Outputs"].items()]
+    return [(name, it.get("Description", "")) for name, it in parts]
+
+
+def test_every_parameter_and_output_says_what_it_is(template: dict[str, Any]) -> None:
+    for name, text in sentences(template):
+        assert len(text) >= 20, name
+        # CloudFormation's limit; an output's and a parameter's alike.
+        assert len(text) <= 1024, name
+
+
+def test_every_parameter_is_in_one_group_and_has_a_label(template: dict[str, Any]) -> None:
+    form = template["Metadata"]["AWS::CloudFormation::Interface"]
+    grouped = [name for group in form["ParameterGroups"] for name in group["Parameters"]]
+
+    assert sorted(grouped) == sorted(template["Parameters"])
+    assert form["ParameterLabels"].keys() == template["Parameters"].keys()
+
+
+def test_every_parameter_refuses_what_does_not_fit(template: dict[str, Any]) -> None:
+    for name, parameter in template["Parameters"].items():
+        if parameter["Type"] == "Number":
+            assert {"MinValue", "MaxValue"} <= parameter.keys() or "AllowedValues" in parameter, name
+        else:
+            assert {"AllowedValues", "AllowedPattern"} & parameter.keys(), name
+
+
+@pytest.mark.parametrize(
+    ("name", "fits", "not_so"),
+    [
+        (
+            "DataBucketArns",
+            ["arn:aws:s3:::my-volumes", "arn:aws-cn:s3:::a.b.c"],
+            ["my-volumes", "arn:aws:s3:::a/b", ""],
+        ),
+        ("DataKeyArns", ["", "arn:aws:kms:eu-central-1:123456789012:key/12ab-34"], ["alias/key", "*"]),
+        (
+            "PublicUrl",
+            ["", "https://links.example.org", "http://127.0.0.1:8080/v1"],
+            ["links.example.org", "https://a/"],
+        ),
+    ],
+)
+def test_patterns(template: dict[str, Any], name: str, fits: list[str], not_so: list[str]) -> None:
+    """CloudFormation matches the whole value, and of a list each one."""
+    pattern = re.compile(template["Parameters"][name]["AllowedPattern"])
+    assert [value for value in fits if not pattern.fullmatch(value)] == []
+    assert [value for value in not_so if pattern.fullmatch(value)] == []
+
+
+def test_every_function_has_its_limits_as_parameters(
+    template: dict[str, Any], functions: dict[str, dict[str, Any]]
+) -> None:
+    for name, function in functions.items():
+        for limit in ("MemorySize", "Timeout"):
+            assert template["Parameters"][function[limit]["Ref"]]["Type"] == "Number", (name, limit)
+        condition, reserved, none = function["ReservedConcurrentExecutions"]["Fn::If"]
+        assert none == {"Ref": "AWS::NoValue"}, name
+        assert template["Conditions"][condition] == {"Fn::Not": [{"Fn::Equals": [reserved, 0]}]}, name
+
+
+def test_no_function_outlives_api_gateways_patience(
+    template: dict[str, Any], functions: dict[str, dict[str, Any]]
+) -> None:
+    for function in functions.values():
+        assert template["Parameters"][function["Timeout"]["Ref"]]["MaxValue"] < API_GATEWAY_WAITS_S
+
+
+def test_every_log_group_is_a_functions_or_the_apis_and_ends(
+    of_type: Any, functions: dict[str, dict[str, Any]]
+) -> None:
+    groups = of_type("AWS::Logs::LogGroup")
+    assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in groups.values())
+    used = [function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions.values()]
+    assert sorted([*used, "AccessLogGroup"]) == sorted(groups)
+
+
+def test_one_python_version(template: dict[str, Any], of_type: Any, bundle: Any) -> None:
+    runtime = template["Globals"]["Function"]["Runtime"]
+    layers = of_type("AWS::Serverless::LayerVersion").values()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert runtime == f"python{bundle.PYTHON_VERSION}"
+    assert all(layer["CompatibleRuntimes"] == [runtime] for layer in layers)
+    oldest = project["requires-python"].removeprefix(">=").split(".")
+    assert [int(part) for part in bundle.PYTHON_VERSION.split(".")] >= [int(part) for part in oldest]
+
+
+def test_code_is_built_by_makefiles_for_the_processor_that_the_form_names(
+    template: dict[str, Any], bundle: Any, sizes: Any
+) -> None:
+    architecture = template["Parameters"]["Architecture"]
+    assert architecture["Default"] == "arm64"
+    assert set(architecture["AllowedValues"]) == set(bundle.PLATFORMS)
+    assert template["Globals"]["Function"]["Architectures"] == [{"Ref": "Architecture"}]
+    built = {}
+    for name, resource in template["Resources"].items():
+        if "BuildMethod" in resource.get("Metadata", {}):
+            properties = resource["Properties"]
+            built[name] = properties.get("ContentUri") or properties["CodeUri"]
+            assert resource["Metadata"]["BuildMethod"] == "makefile"
+            assert f"\nbuild-{name}:\n" in (ROOT / built[name] / "Makefile").read_text()
+    assert built.keys() == sizes.LIMITS.keys()
+
+
+def test_the_core_layer_has_what_the_package_needs() -> None:
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    core = (ROOT / "shared" / "Makefile").read_text().partition("build-ArraysLayer:")[0]
+    assert [name for name in needed if not re.search(rf"bundle\.py .*\b{name}\b", core)] == []
+
+
+@pytest.mark.parametrize(
+    ("logical", "definition"),
+    [
+        ("LinksTable", aws_tables.LINKS),
+        ("CatalogueTable", aws_tables.CATALOGUE),
+        ("UsersTable", aws_tables.USERS),
+    ],
+)
+def test_tables_are_what_the_adapters_take_them_for(of_type: Any, logical: str, definition: dict[str, Any]) -> None:
+    table = of_type("AWS::DynamoDB::Table")[logical]
+    assert {name: table.get(name) for name in definition} == definition
+    assert "GlobalSecondaryIndexes" in definition or "GlobalSecondaryIndexes" not in table
+
+
+def test_tables_can_be_got_back(of_type: Any) -> None:
+    for table in of_type("AWS::DynamoDB::Table").values():
+        assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        assert table["SSESpecification"] == {"SSEEnabled": True}
+        assert table["DeletionProtectionEnabled"] == {"Ref": "ProtectTables"}
+        # A table with a name of its own could not be made anew beside the one that was kept.
+        assert "TableName" not in table
+
+
+def test_what_cannot_be_made_again_is_kept(template: dict[str, Any]) -> None:
+    kept = {"AWS::DynamoDB::Table", "AWS::SecretsManager::Secret"}
+    for name, resource in template["Resources"].items():
+        if resource["Type"] in kept:
+            assert resource["DeletionPolicy"] == "Retain", name
+            assert resource["UpdateReplacePolicy"] == "Retain", name
+
+
+def test_links_expire_from_their_table_and_tell_of_changes(of_type: Any) -> None:
+    links = of_type("AWS::DynamoDB::Table")["LinksTable"]
+    assert links["TimeToLiveSpecification"] == aws_tables.LINKS_TIME_TO_LIVE
+    assert links["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+
+
+def test_the_first_key_is_long_and_made_once(of_type: Any) -> None:
+    """Any change of these words makes CloudFormation write a new key, and every link ends: do not adapt this test."""
+    assert of_type("AWS::SecretsManager::Secret")["LinkKeys"]["GenerateSecretString"] == {
+        "SecretStringTemplate": '{"current":"a"}',
+        "GenerateStringKey": "a",
+        "PasswordLength": 64,
+        "ExcludePunctuation": True,
+    }
+
+
+def test_bytes_stay_bytes(of_type: Any) -> None:
+    api = of_type("AWS::Serverless::Api")["Api"]
+    assert api["BinaryMediaTypes"] == ["*/*"]
+    assert "MinimumCompressionSize" not in api
+
+
+def test_the_address_of_a_request_is_logged_nowhere(of_type: Any) -> None:
+    """It is a secret. Each word of the access log is one of these; the path, in any form, is none of them."""
+    api = of_type("AWS::Serverless::Api")["Api"]
+    condition, setting, none = api["AccessLogSetting"]["Fn::If"]
+    words = re.findall(r"\$context\.([A-Za-z.]+)", setting["Format"])
+
+    assert condition == "HasAccessLog"
+    assert none == {"Ref": "AWS::NoValue"}
+    assert "status" in words
+    assert set(words) <= {
+        "requestId", "requestTimeEpoch", "httpMethod", "status", "responseLatency", "responseLength",
+        "integrationLatency", "integrationStatus", "error.responseType",
+    }  # fmt: skip
+    assert setting["Format"].count("$") == len(words)
+    assert api["TracingEnabled"] is False
+    assert [it["LoggingLevel"] for it in api["MethodSettings"]] == ["OFF"]
+    assert [it["DataTraceEnabled"] for it in api["MethodSettings"]] == [False]
+
+
+def test_requests_are_throttled(of_type: Any) -> None:
+    (settings,) = of_type("AWS::Serverless::Api")["Api"]["MethodSettings"]
+    assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
+    assert settings["ThrottlingRateLimit"] == {"Ref": "RequestsPerSecond"}
+    assert settings["ThrottlingBurstLimit"] == {"Ref": "RequestBurst"}
+
+
+def test_api_gateways_own_errors_are_no_fill_value(of_type: Any) -> None:
+    """Without CORS, and as 403, a reader in a browser takes them for a chunk that was never written."""
+    responses = of_type("AWS::Serverless::Api")["Api"]["GatewayResponses"]
+    assert {"DEFAULT_4XX", "DEFAULT_5XX"} <= responses.keys()
+    for response in responses.values():
+        assert response["ResponseParameters"]["Headers"]["Access-Control-Allow-Origin"] == "'*'"
+        assert response["ResponseParameters"]["Headers"]["Cache-Control"] == "'no-store'"
+    for retried in ("THROTTLED", "DEFAULT_5XX"):
+        assert responses[retried]["ResponseParameters"]["Headers"]["Retry-After"].strip("'").isdigit()
+    assert responses["DEFAULT_5XX"]["StatusCode"] == 503
+    assert responses["MISSING_AUTHENTICATION_TOKEN"]["StatusCode"] == 404
+
+
+def test_routes(functions: dict[str, dict[str, Any]]) -> None:
+    routes = {
+        (event["Properties"]["Path"], event["Properties"]["Method"]): name
+        for name, function in functions.items()
+        for event in function["Events"].values()
+    }
+    assert routes == {
+        ("/zarr/{proxy+}", "ANY"): "StreamFunction",
+        ("/api/{proxy+}", "ANY"): "ApiFunction",
+        ("/web/{proxy+}", "GET"): "ApiFunction",
+    }
+
+
+def test_the_tools_are_pinned_without_any_address() -> None:
+    pins = (ROOT / "constraints-aws.txt").read_text().splitlines()
+    assert {"aws-sam-cli", "cfn-lint", "uv"} <= {pin.partition("==")[0] for pin in pins}
+    assert [line for line in pins if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][^ /]*( ; .*)?", line)] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final
 
 from zarrlink.catalogue.interface import DatasetRecord
@@ -26,27 +27,29 @@ class LazyClient:
     def __getattr__(self, name: str) -> Any:
         if self._client is None:
             import botocore.session
+            from botocore.config import Config
 
-            self._client = botocore.session.get_session().create_client(self._service)
+            # Somebody waits for a chunk: the defaults (60 s, several tries) outlast the gateway.
+            patience = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 3})
+            self._client = botocore.session.get_session().create_client(self._service, config=patience)
         return getattr(self._client, name)
 
 
 def source_opener() -> Callable[[DatasetRecord], ByteSource]:
-    """From a dataset's `s3://bucket/prefix` to its source; one store a bucket."""
-    from zarrlink.storage.s3 import open_s3
+    """From a dataset's `s3://bucket/prefix` to its source; one store a bucket, in the function's own region."""
+    from zarrlink.storage.s3 import S3Source, open_bucket
 
-    opened: dict[str, ByteSource] = {}
+    region = os.environ.get("AWS_REGION", "us-east-1")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    # Only an emulator on this machine has such an address.
+    plain = endpoint is not None and endpoint.startswith("http://")
+    bucket_store = cache(lambda bucket: open_bucket(bucket, region=region, endpoint=endpoint, allow_http=plain))
 
     def open_source(record: DatasetRecord) -> ByteSource:
-        if record.location not in opened:
-            bucket, _, prefix = record.location.removeprefix(_S3).partition("/")
-            if not record.location.startswith(_S3) or not bucket:
-                raise SourceUnavailable("a dataset's location is not s3://bucket/prefix")
-            endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-            opened[record.location] = open_s3(
-                bucket, prefix, region=os.environ.get("AWS_REGION", "us-east-1"), endpoint=endpoint
-            )
-        return opened[record.location]
+        bucket, _, prefix = record.location.removeprefix(_S3).partition("/")
+        if not record.location.startswith(_S3) or not bucket:
+            raise SourceUnavailable("a dataset's location is not s3://bucket/prefix")
+        return S3Source(bucket_store(bucket), prefix, record.location)
 
     return open_source
 

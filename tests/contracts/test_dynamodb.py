@@ -1,0 +1,526 @@
+"""The adapters over DynamoDB: the contracts against moto, and what only a service does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError, ReadTimeoutError
+
+from builders.canned import NOTHING, CannedServer, answer
+from builders.moto_aws import REGION, MotoAws, moto_aws
+from contracts.catalogue import CatalogueContract
+from contracts.link_store import CREATED_MS, LinkStoreContract, link
+from contracts.users import ANNA, BEN, UsersContract
+from zarrlink import dynamodb_table
+from zarrlink.aws_tables import CATALOGUE, LINKS, LINKS_TIME_TO_LIVE, USERS
+from zarrlink.catalogue.dynamodb import DynamoCatalogue
+from zarrlink.catalogue.interface import Catalogue, DatasetRecord
+from zarrlink.dynamodb_table import DynamoTable
+from zarrlink.errors import SourceUnavailable
+from zarrlink.links.dynamodb import KEPT_S, DynamoLinks
+from zarrlink.links.interface import LinkStore
+from zarrlink.users.dynamodb import DynamoUsers
+from zarrlink.users.interface import Users
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[MotoAws]:
+    with moto_aws() as server:
+        yield server
+
+
+@pytest.fixture
+def client(aws: MotoAws) -> Any:
+    return aws.client("dynamodb")
+
+
+class TestDynamoLinks(LinkStoreContract):
+    @pytest.fixture
+    def store(self, aws: MotoAws) -> LinkStore:
+        return DynamoLinks(aws.client("dynamodb"), aws.new_table(LINKS))
+
+
+class TestDynamoCatalogue(CatalogueContract):
+    @pytest.fixture
+    def catalogue(self, aws: MotoAws) -> Catalogue:
+        return DynamoCatalogue(aws.client("dynamodb"), aws.new_table(CATALOGUE))
+
+
+class TestDynamoUsers(UsersContract):
+    @pytest.fixture
+    def users(self, aws: MotoAws) -> Users:
+        return DynamoUsers(aws.client("dynamodb"), aws.new_table(USERS))
+
+
+# --- clients that do more than pass calls on ---
+
+
+class Between:
+    """Calls `before` with an operation and its number ahead of each call; what that raises is the call's outcome.
+
+    One call at a time, as DynamoDB orders writes to a row (moto's threads do not).
+    """
+
+    def __init__(self, client: Any, before: Callable[[str, int], None] = lambda *_: None) -> None:
+        self._client, self._before, self._lock = client, before, threading.RLock()
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        def call(**request: Any) -> Any:
+            with self._lock:
+                self.calls.append((operation, request))
+                self._before(operation, sum(name == operation for name, _ in self.calls))
+                return getattr(self._client, operation)(**request)
+
+        return call
+
+
+def client_error(code: str, **more: Any) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "words"}, **more}, "operation")
+
+
+def cancelled(*codes: str) -> ClientError:
+    return client_error("TransactionCanceledException", CancellationReasons=[{"Code": code} for code in codes])
+
+
+def failing(client: Any, error: Exception, times: int = 10**9) -> Between:
+    left = [times]
+
+    def fail(*_: object) -> None:
+        if left[0]:
+            left[0] -= 1
+            raise error
+
+    return Between(client, fail)
+
+
+def together(*works: Callable[[], object]) -> None:
+    """All at once, each in a thread; raises the first trouble."""
+    with ThreadPoolExecutor(len(works)) as pool:
+        for done in [pool.submit(work) for work in works]:
+            done.result()
+
+
+# --- links ---
+
+
+def stored(client: Any, table: str, key: str) -> dict[str, Any]:
+    return dict(client.get_item(TableName=table, Key={"id": {"S": key}})["Item"])
+
+
+def test_all_links_of_an_owner_are_listed_however_many_pages_they_fill(aws: MotoAws) -> None:
+    client = Between(aws.client("dynamodb"))
+    links = DynamoLinks(client, aws.new_table(LINKS))
+    many = [link(number, note="x" * 300_000) for number in range(9)]
+    for one in many:
+        links.add(one)
+    links.add(link(99, owner="ben", note="x" * 300_000))
+    assert links.of_owner("anna") == many[::-1]
+    assert len(links.of_owner(None)) == 10
+    pages = [operation for operation, _ in client.calls if operation != "put_item"]
+    assert min(pages.count("query"), pages.count("scan")) > 1
+
+
+def test_a_page_of_nothing_but_revoked_links_is_not_the_end(aws: MotoAws) -> None:
+    links = DynamoLinks(aws.client("dynamodb"), aws.new_table(LINKS))
+    links.add(link(0))
+    for number in range(1, 9):
+        links.add(link(number, note="x" * 300_000))
+        links.revoke(link(number).id, None, 7)
+    assert links.of_owner("anna") == [link(0)]
+
+
+def test_a_link_is_read_as_of_the_last_change(aws: MotoAws) -> None:
+    """moto has no replicas, so the request has to tell."""
+    client = Between(aws.client("dynamodb"))
+    DynamoLinks(client, aws.new_table(LINKS)).get(link(1).id)
+    assert [(operation, request["ConsistentRead"]) for operation, request in client.calls] == [("get_item", True)]
+
+
+def test_no_change_of_many_threads_is_lost(aws: MotoAws) -> None:
+    links = DynamoLinks(Between(aws.client("dynamodb")), aws.new_table(LINKS))
+    links.add(link(1))
+    together(
+        lambda: [links.change(link(1).id, "anna", name=f"name {number}") for number in range(20)],
+        lambda: [links.change(link(1).id, "anna", note=f"note {number}") for number in range(20)],
+        lambda: [links.change(link(1).id, "anna", expires_ms=number) for number in range(20)],
+        lambda: [links.add(link(100 + number)) for number in range(20)],
+    )
+    assert links.get(link(1).id) == link(1, name="name 19", note="note 19", expires_ms=19)
+    assert len(links.of_owner("anna")) == 21
+
+
+def test_of_many_that_want_one_thing_one_gets_it(aws: MotoAws) -> None:
+    links = DynamoLinks(Between(aws.client("dynamodb")), aws.new_table(LINKS))
+    added: list[str] = []
+    revoked: list[object] = []
+
+    def add(owner: str) -> None:
+        try:
+            links.add(link(1, owner=owner))
+        except ValueError:
+            return
+        added.append(owner)
+
+    together(*(lambda owner=owner: add(owner) for owner in "abcdef"))
+    together(*(lambda now=now: revoked.append(links.revoke(link(1).id, None, now)) for now in range(6)))
+    assert len(added) == 1
+    found = links.get(link(1).id)
+    assert found is not None
+    assert found.owner == added[0]
+    assert [one for one in revoked if one is not None] == [found]
+
+
+# --- time to live ---
+
+
+def ttl(client: Any, table: str) -> int | None:
+    item = stored(client, table, link(1).id)
+    return int(item["ttl"]["N"]) if "ttl" in item else None
+
+
+def test_a_row_outlives_its_link_by_thirty_days(aws: MotoAws, client: Any) -> None:
+    table = aws.new_table(LINKS)
+    DynamoLinks(client, table).add(link(1, expires_ms=CREATED_MS + 999))
+    assert ttl(client, table) == CREATED_MS // 1000 + 30 * 24 * 3600
+
+
+def test_the_row_of_a_link_that_never_expires_stays(aws: MotoAws, client: Any) -> None:
+    table = aws.new_table(LINKS)
+    DynamoLinks(client, table).add(link(1, expires_ms=None))
+    assert ttl(client, table) is None
+
+
+def test_the_end_of_a_row_follows_the_end_of_its_link(aws: MotoAws, client: Any) -> None:
+    table = aws.new_table(LINKS)
+    links = DynamoLinks(client, table)
+    links.add(link(1))
+    links.change(link(1).id, None, expires_ms=5000)
+    assert ttl(client, table) == 5 + KEPT_S
+    links.change(link(1).id, None, name="new")
+    assert ttl(client, table) == 5 + KEPT_S
+    links.change(link(1).id, None, expires_ms=None)
+    assert ttl(client, table) is None
+
+
+def test_the_row_of_a_revoked_link_goes_too(aws: MotoAws, client: Any) -> None:
+    table = aws.new_table(LINKS)
+    links = DynamoLinks(client, table)
+    links.add(link(1, expires_ms=None))
+    links.revoke(link(1).id, None, 7000)
+    assert ttl(client, table) == 7 + KEPT_S
+
+
+def test_the_row_of_a_revoked_link_stays_no_longer_than_it_would_have(aws: MotoAws, client: Any) -> None:
+    table = aws.new_table(LINKS)
+    links = DynamoLinks(client, table)
+    links.add(link(1, expires_ms=5000))
+    links.revoke(link(1).id, None, 7000)
+    assert ttl(client, table) == 5 + KEPT_S
+
+
+def test_the_table_cleans_up_by_the_attribute_that_is_written(aws: MotoAws, client: Any) -> None:
+    table = aws.new_table(LINKS)
+    client.update_time_to_live(TableName=table, TimeToLiveSpecification=LINKS_TIME_TO_LIVE)
+    DynamoLinks(client, table).add(link(1))
+    assert LINKS_TIME_TO_LIVE["AttributeName"] in stored(client, table, link(1).id)
+
+
+# --- catalogue ---
+
+
+def test_two_that_register_one_location_at_once_get_one_id(aws: MotoAws) -> None:
+    table = aws.new_table(CATALOGUE)
+    other = DynamoCatalogue(aws.client("dynamodb"), table)
+
+    def before(operation: str, number: int) -> None:
+        if (operation, number) == ("transact_write_items", 1):
+            other.register("theirs", "s3://b/em", 7)
+
+    record = DynamoCatalogue(Between(aws.client("dynamodb"), before), table).register("ours", "s3://b/em", 8)
+    assert (record.name, record.created_ms) == ("ours", 7)
+    assert other.all() == [record]
+
+
+def test_a_location_removed_while_it_is_registered_is_registered_anew(aws: MotoAws) -> None:
+    table = aws.new_table(CATALOGUE)
+    other = DynamoCatalogue(aws.client("dynamodb"), table)
+    old = other.register("old", "s3://b/em", 7)
+
+    def before(operation: str, number: int) -> None:
+        if (operation, number) == ("update_item", 1):
+            assert other.remove(old.id)
+
+    record = DynamoCatalogue(Between(aws.client("dynamodb"), before), table).register("new", "s3://b/em", 8)
+    assert record.id != old.id
+    assert other.all() == [record] == [DatasetRecord(record.id, "new", "s3://b/em", 8)]
+
+
+def test_a_dataset_is_removed_by_one_alone(aws: MotoAws) -> None:
+    table = aws.new_table(CATALOGUE)
+    other = DynamoCatalogue(aws.client("dynamodb"), table)
+    old = other.register("em", "s3://b/em", 7)
+    came_after: list[DatasetRecord] = []
+
+    def before(operation: str, number: int) -> None:
+        if (operation, number) == ("transact_write_items", 1):
+            assert other.remove(old.id)
+            came_after.append(other.register("em", "s3://b/em", 8))
+
+    assert not DynamoCatalogue(Between(aws.client("dynamodb"), before), table).remove(old.id)
+    assert other.all() == came_after
+
+
+def test_many_threads_that_register_agree(aws: MotoAws) -> None:
+    catalogue = DynamoCatalogue(Between(aws.client("dynamodb")), aws.new_table(CATALOGUE))
+    found: list[str] = []
+    together(*(lambda: found.append(catalogue.register("em", "s3://b/em", 7).id) for _ in range(8)))
+    assert len(found) == 8
+    assert len(set(found)) == 1
+    assert len(catalogue.all()) == 1
+
+
+def test_one_that_others_keep_from_registering_gives_up(aws: MotoAws) -> None:
+    table = aws.new_table(CATALOGUE)
+    other = DynamoCatalogue(aws.client("dynamodb"), table)
+
+    def before(operation: str, _: int) -> None:
+        if operation == "transact_write_items":
+            other.register("theirs", "s3://b/em", 7)
+        if operation == "update_item":
+            other.remove(other.all()[0].id)
+
+    with pytest.raises(SourceUnavailable):
+        DynamoCatalogue(Between(aws.client("dynamodb"), before), table).register("ours", "s3://b/em", 8)
+
+
+def test_all_datasets_are_listed_however_many_pages_they_fill(aws: MotoAws) -> None:
+    catalogue = DynamoCatalogue(aws.client("dynamodb"), aws.new_table(CATALOGUE))
+    many = [catalogue.register(f"{number} " + "x" * 300_000, f"s3://b/{number}", 7) for number in range(9)]
+    assert catalogue.all() == many
+
+
+def test_the_row_of_a_location_is_no_dataset(aws: MotoAws, client: Any) -> None:
+    table = aws.new_table(CATALOGUE)
+    catalogue = DynamoCatalogue(client, table)
+    record = catalogue.register("em", "s3://b/em", 7)
+    keys = {item["id"]["S"] for item in client.scan(TableName=table)["Items"]}
+    (place,) = keys - {record.id}
+    assert catalogue.get(place) is None
+    assert not catalogue.remove(place)
+    assert catalogue.all() == [record]
+
+
+def test_a_location_may_be_long(aws: MotoAws) -> None:
+    catalogue = DynamoCatalogue(aws.client("dynamodb"), aws.new_table(CATALOGUE))
+    record = catalogue.register("em", "s3://b/" + "x" * 5000, 7)
+    assert catalogue.register("em", "s3://b/" + "x" * 5000, 8) == record
+
+
+# --- users ---
+
+
+def test_who_a_token_is_of_is_one_read_as_of_the_last_change(aws: MotoAws) -> None:
+    client = Between(aws.client("dynamodb"))
+    users = DynamoUsers(client, aws.new_table(USERS))
+    users.add(ANNA, "one")
+    client.calls.clear()
+    assert users.by_token_hash("one") == ANNA
+    assert [(operation, request["ConsistentRead"]) for operation, request in client.calls] == [("get_item", True)]
+
+
+def test_nothing_is_left_of_a_removed_user(aws: MotoAws, client: Any) -> None:
+    table = aws.new_table(USERS)
+    users = DynamoUsers(client, table)
+    users.add(ANNA, "one")
+    users.remove("anna")
+    assert client.scan(TableName=table)["Items"] == []
+
+
+def test_a_name_is_no_token_and_a_token_is_no_name(aws: MotoAws) -> None:
+    users = DynamoUsers(aws.client("dynamodb"), aws.new_table(USERS))
+    users.add(ANNA, "one")
+    assert users.by_token_hash("anna") is None
+    assert not users.remove("one")
+    users.add(BEN, "anna")
+    assert users.all() == [ANNA, BEN]
+
+
+def test_a_user_who_comes_back_meanwhile_is_not_removed(aws: MotoAws) -> None:
+    table = aws.new_table(USERS)
+    other = DynamoUsers(aws.client("dynamodb"), table)
+    other.add(ANNA, "one")
+
+    def before(operation: str, number: int) -> None:
+        if (operation, number) == ("transact_write_items", 1):
+            other.remove("anna")
+            other.add(ANNA, "two")
+
+    assert not DynamoUsers(Between(aws.client("dynamodb"), before), table).remove("anna")
+    assert other.by_token_hash("two") == ANNA
+
+
+# --- a service that refuses or fails ---
+
+LinksCall = Callable[[DynamoLinks], object]
+CALLS: dict[str, LinksCall] = {
+    "add": lambda links: links.add(link(2)),
+    "get": lambda links: links.get(link(1).id),
+    "of_owner": lambda links: links.of_owner("anna"),
+    "all": lambda links: links.of_owner(None),
+    "change": lambda links: links.change(link(1).id, "anna", name="new"),
+    "revoke": lambda links: links.revoke(link(1).id, "anna", 7),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(
+    ("trouble", "word"),
+    [
+        (client_error("AccessDeniedException"), "AccessDeniedException"),
+        (client_error("ProvisionedThroughputExceededException"), "ProvisionedThroughputExceededException"),
+        (client_error("ResourceNotFoundException"), "ResourceNotFoundException"),
+        (client_error("ExpiredTokenException"), "ExpiredTokenException"),
+        (client_error("500"), "500"),
+        (ReadTimeoutError(endpoint_url="http://x"), "ReadTimeoutError"),
+        (BotoCoreError(), "BotoCoreError"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_refused_or_failed_call_is_neither_absence_nor_success(
+    client: Any, call: LinksCall, trouble: Exception, word: str
+) -> None:
+    with pytest.raises(SourceUnavailable) as refused:
+        call(DynamoLinks(failing(client, trouble), "table"))
+    assert refused.value.reason.startswith("DynamoDB ")
+    assert refused.value.reason.endswith(f": {word}")
+    assert word not in str(refused.value)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_a_missing_table_is_an_error(client: Any, call: LinksCall) -> None:
+    with pytest.raises(SourceUnavailable):
+        call(DynamoLinks(client, "no-such-table"))
+
+
+def test_failed_calls_of_catalogue_and_users_are_errors(client: Any) -> None:
+    broken = failing(client, client_error("AccessDeniedException"))
+    catalogue, users = DynamoCatalogue(broken, "table"), DynamoUsers(broken, "table")
+    for call in (
+        lambda: catalogue.register("em", "s3://b/em", 7),
+        lambda: catalogue.get("0" * 24),
+        catalogue.all,
+        lambda: catalogue.remove("0" * 24),
+        lambda: users.add(ANNA, "one"),
+        lambda: users.by_token_hash("one"),
+        users.all,
+        lambda: users.remove("anna"),
+    ):
+        with pytest.raises(SourceUnavailable):
+            call()
+
+
+@contextmanager
+def client_of(server: CannedServer) -> Iterator[Any]:
+    client = boto3.client(
+        "dynamodb",
+        endpoint_url=server.endpoint,
+        region_name=REGION,
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",
+        config=Config(retries={"mode": "standard", "max_attempts": 1}),
+    )
+    yield client
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("wire", "word"),
+    [
+        (answer("400 Bad Request", b'{"__type":"a#ThrottlingException"}'), "ThrottlingException"),
+        (answer("503 Service Unavailable", b"<html>"), "503"),
+        (NOTHING, "ConnectionClosedError"),
+    ],
+    ids=["throttled", "unavailable", "closed"],
+)
+def test_what_botocore_makes_of_a_bad_answer_is_understood(wire: Any, word: str) -> None:
+    with (
+        CannedServer(wire) as server,
+        client_of(server) as client,
+        pytest.raises(SourceUnavailable) as refused,
+    ):
+        DynamoLinks(client, "table").get(link(1).id)
+    assert refused.value.reason == f"DynamoDB get_item: {word}"
+
+
+def test_a_port_where_nobody_listens_is_an_error() -> None:
+    with CannedServer(NOTHING) as server:
+        pass
+    with client_of(server) as client, pytest.raises(SourceUnavailable) as refused:
+        DynamoLinks(client, "table").get(link(1).id)
+    assert refused.value.reason == "DynamoDB get_item: EndpointConnectionError"
+
+
+@pytest.mark.parametrize("mistake", [KeyError("ours"), ParamValidationError(report="ours")])
+def test_a_mistake_of_our_own_is_not_blamed_on_the_service(client: Any, mistake: Exception) -> None:
+    with pytest.raises(type(mistake)):
+        DynamoLinks(failing(client, mistake), "table").get(link(1).id)
+
+
+# --- writers that meet ---
+
+
+def test_writers_that_meet_at_one_row_try_again(aws: MotoAws) -> None:
+    client = aws.client("dynamodb")
+    conflict = client_error("TransactionConflictException")
+    links = DynamoLinks(client, aws.new_table(LINKS))
+    links.add(link(1))
+    links._table._client = failing(client, conflict, times=3)
+    assert links.change(link(1).id, "anna", name="new") == link(1, name="new")
+
+
+def test_transactions_that_meet_try_again(aws: MotoAws) -> None:
+    client = failing(aws.client("dynamodb"), cancelled("None", "TransactionConflict"), times=3)
+    DynamoUsers(client, aws.new_table(USERS)).add(ANNA, "one")
+    assert [operation for operation, _ in client.calls] == ["transact_write_items"] * 4
+
+
+def test_writers_that_meet_over_and_over_give_up(client: Any) -> None:
+    broken = failing(client, cancelled("TransactionConflict", "None"))
+    with pytest.raises(SourceUnavailable) as refused:
+        DynamoUsers(broken, "table").add(ANNA, "one")
+    assert refused.value.reason == "DynamoDB transact_write_items: TransactionConflict"
+    assert len(broken.calls) == dynamodb_table._ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    "codes", [("ConditionalCheckFailed", "None"), ("TransactionConflict", "ConditionalCheckFailed")]
+)
+def test_a_transaction_whose_condition_failed_is_taken(client: Any, codes: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match="anna"):
+        DynamoUsers(failing(client, cancelled(*codes)), "table").add(ANNA, "one")
+
+
+@pytest.mark.parametrize("codes", [("ThrottlingError", "None"), ("TransactionConflict", "ThrottlingError"), ()])
+def test_a_transaction_that_was_called_off_for_another_reason_is_an_error(client: Any, codes: tuple[str, ...]) -> None:
+    with pytest.raises(SourceUnavailable):
+        DynamoUsers(failing(client, cancelled(*codes)), "table").add(ANNA, "one")
+
+
+# --- keys ---
+
+
+@pytest.mark.parametrize("key", ["", "x" * 2049, "\u4e2d" * 700])
+def test_a_key_that_no_row_can_have_is_not_asked_for(client: Any, key: str) -> None:
+    counted = Between(client)
+    table = DynamoTable(counted, "table")
+    assert table.get(key) is None
+    assert table.update(key, "SET #name = #name", "attribute_exists(#id)", {}) is None
+    assert counted.calls == []

@@ -1,0 +1,147 @@
+"""The key ring in Secrets Manager."""
+
+from __future__ import annotations
+
+import base64
+import json
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from builders.moto_aws import MotoAws, moto_aws
+from zarrlink.errors import SourceUnavailable
+from zarrlink.links.model import new_link_id
+from zarrlink.links.secrets import read_key_ring
+from zarrlink.links.token import KeyRing, load_or_create_keys
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[MotoAws]:
+    with moto_aws() as server:
+        yield server
+
+
+class Secret:
+    """A client of one secret."""
+
+    def __init__(self, content: str) -> None:
+        self._content = content
+
+    def get_secret_value(self, **_: Any) -> dict[str, Any]:
+        return {"SecretString": self._content}
+
+
+def ring(content: Any) -> KeyRing:
+    return read_key_ring(Secret(json.dumps(content)), "the-secret")
+
+
+TEXT = 'x"]Yz{k\\' * 8
+
+
+def test_a_ring_in_the_form_of_a_key_file_is_read() -> None:
+    keys = {"a": bytes(range(32)), "B": bytes(range(32, 64))}
+    found = ring({"current": "B", "keys": {name: base64.b64encode(key).decode() for name, key in keys.items()}})
+    assert found == KeyRing(keys, "B")
+
+
+def test_the_key_file_of_one_machine_can_be_moved_to_aws(tmp_path: Any) -> None:
+    local = load_or_create_keys(tmp_path / "key")
+    moved = read_key_ring(Secret((tmp_path / "key").read_text()), "the-secret")
+    assert moved == local
+    link_id = new_link_id()
+    assert moved.link_id(local.token(link_id)) == link_id
+
+
+def test_a_generated_text_is_a_key() -> None:
+    assert ring({"current": "a", "a": TEXT}) == KeyRing({"a": TEXT.encode()}, "a")
+
+
+def test_a_second_text_is_a_second_key() -> None:
+    assert ring({"current": "b", "a": TEXT, "b": TEXT[::-1]}).keys == {"a": TEXT.encode(), "b": TEXT[::-1].encode()}
+
+
+def test_a_secret_is_read_from_the_service_once(aws: MotoAws) -> None:
+    client = aws.client("secretsmanager")
+    made = client.create_secret(Name="of-the-links", SecretString=json.dumps({"current": "a", "a": TEXT}))
+    for name in ("of-the-links", made["ARN"]):
+        assert read_key_ring(client, name) == KeyRing({"a": TEXT.encode()}, "a")
+
+
+def test_what_the_service_generates_is_long_enough(aws: MotoAws) -> None:
+    text = aws.client("secretsmanager").get_random_password(PasswordLength=64)["RandomPassword"]
+    assert len(ring({"current": "a", "a": text}).keys["a"]) >= 64
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "a text, s3cr3t",
+        "[]",
+        '"s3cr3t"',
+        "7",
+        "null",
+        "{}",
+        '{"current": "a"}',
+        '{"current": "a", "a": "s3cr3t, but short"}',
+        '{"current": "b", "a": "' + "s3cr3t" * 9 + '"}',
+        '{"a": "' + "s3cr3t" * 9 + '"}',
+        '{"current": "ab", "ab": "' + "s3cr3t" * 9 + '"}',
+        '{"current": "a", "a": 7}',
+        '{"current": "a", "a": null}',
+        '{"current": ["s3cr3t"], "a": "' + "s3cr3t" * 9 + '"}',
+        '{"current": "a", "keys": "s3cr3t"}',
+        '{"current": "a", "keys": {"a": "not base64, s3cr3t' + "x" * 60 + '"}}',
+        '{"current": "a", "keys": {"a": "czNjcjN0"}}',
+        '{"current": "a", "a": "\\ud800' + "s3cr3t" * 9 + '"}',
+    ],
+)
+def test_another_content_is_refused_by_the_name_of_the_secret(content: str) -> None:
+    with pytest.raises(ValueError, match="the secret the-secret is not a key ring") as refused:
+        read_key_ring(Secret(content), "the-secret")
+    assert refused.value.__cause__ is None
+    assert refused.value.__context__ is None
+    assert "s3cr3t" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_bytes_where_text_should_be_are_refused(aws: MotoAws) -> None:
+    aws.client("secretsmanager").create_secret(Name="bytes", SecretBinary=b"s3cr3t")
+    with pytest.raises(ValueError, match="bytes"):
+        read_key_ring(aws.client("secretsmanager"), "bytes")
+
+
+def test_a_missing_secret_is_an_error(aws: MotoAws) -> None:
+    with pytest.raises(SourceUnavailable) as refused:
+        read_key_ring(aws.client("secretsmanager"), "not-there")
+    assert refused.value.reason == "secret not-there: ResourceNotFoundException"
+    assert "not-there" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "word"),
+    [
+        (ClientError({"Error": {"Code": "AccessDeniedException"}}, "GetSecretValue"), "AccessDeniedException"),
+        (EndpointConnectionError(endpoint_url="http://x"), "EndpointConnectionError"),
+    ],
+    ids=["denied", "unreachable"],
+)
+def test_a_secret_that_cannot_be_read_is_an_error(trouble: Exception, word: str) -> None:
+    class Broken:
+        def get_secret_value(self, **_: Any) -> dict[str, Any]:
+            raise trouble
+
+    with pytest.raises(SourceUnavailable) as refused:
+        read_key_ring(Broken(), "the-secret")
+    assert refused.value.reason == f"secret the-secret: {word}"
+
+
+def test_a_mistake_of_our_own_is_not_blamed_on_the_service() -> None:
+    class Mistaken:
+        def get_secret_value(self, **_: Any) -> dict[str, Any]:
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        read_key_ring(Mistaken(), "the-secret")

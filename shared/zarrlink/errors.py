@@ -7,6 +7,12 @@ failure that looked like absence would show a scientist black voxels.
 from __future__ import annotations
 
 
+def brief(value: object) -> str:
+    """A value as it may stand in a sentence: its repr, cut short."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 class ZarrlinkError(Exception):
     """Base of all our errors. `str(error)` is a sentence for the person who asked; it holds no secret,
     no folder of the server and no text of an upstream service."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from typing import Final
 
-from zarrlink.errors import InvalidRequest
+from zarrlink.errors import InvalidRequest, brief
 
 Vec3 = tuple[int, int, int]
 
@@ -57,7 +56,7 @@ class Mag:
 
     def __post_init__(self) -> None:
         if not all(isinstance(side, int) and 1 <= side < 10**6 for side in self.xyz):
-            raise InvalidRequest(f"a mag has three whole numbers from 1 to 999999, not {self.xyz}")
+            raise InvalidRequest(f"a mag has three whole numbers from 1 to 999999, not {brief(self.xyz)}")
 
     @property
     def xyz(self) -> Vec3:
@@ -92,9 +91,9 @@ class BoundingBox:
         if len(self.top_left) != 3 or len(self.size) != 3:
             raise InvalidRequest("a box has a corner of three numbers and three side lengths")
         if any(not 0 < side <= MAX_COORDINATE for side in self.size):
-            raise InvalidRequest(f"a box needs positive side lengths, not {self.size}")
+            raise InvalidRequest(f"a box needs positive side lengths, not {brief(self.size)}")
         if any(abs(corner) > MAX_COORDINATE for corner in self.top_left):
-            raise InvalidRequest(f"box corner {self.top_left} is out of range")
+            raise InvalidRequest(f"box corner {brief(self.top_left)} is out of range")
 
     @property
     def bottom_right(self) -> Vec3:
@@ -141,8 +140,9 @@ class VoxelSize:
     unit: str = "nanometer"
 
     def __post_init__(self) -> None:
-        if len(self.factor) != 3 or not all(math.isfinite(length) and length > 0 for length in self.factor):
-            raise InvalidRequest(f"a voxel size has three positive lengths, not {self.factor}")
+        # Within bounds that no unit needs to leave, so that positions of any voxel stay finite.
+        if len(self.factor) != 3 or not all(1e-30 < length < 1e30 for length in self.factor):
+            raise InvalidRequest(f"a voxel size has three positive lengths, not {brief(self.factor)}")
 
 
 def vec3(numbers: list[int] | tuple[int, ...]) -> Vec3:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from typing import Any
+from typing import Any, Final
 
 from zarrlink.formats import ngff, zarr_v2, zarr_v3
 from zarrlink.formats.zarr_keys import Dialect
@@ -12,6 +11,7 @@ from zarrlink.geometry import vec3
 from zarrlink.layer import Layer, Level
 
 Json = dict[str, Any]
+MAX_SHOWN_VALUE: Final = 1e300
 Documents = dict[str, bytes]
 """Key below the layer, such as `.zattrs` or `0/zarr.json` -> the document."""
 
@@ -127,4 +127,5 @@ def _colour(value: object) -> str:
 
 
 def _finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether it is a number that JSON readers can hold."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < MAX_SHOWN_VALUE

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +15,8 @@ from typing import Any, Final
 # Writers of several processes queue here; far longer than any of our transactions.
 BUSY_TIMEOUT_S: Final = 60.0
 SCHEMA_VERSION: Final = 1
+# "zlnk": tells our files from other SQLite databases.
+APPLICATION_ID: Final = 0x7A6C6E6B
 _SCHEMA: Final = """
 CREATE TABLE links (
   id TEXT PRIMARY KEY, owner TEXT NOT NULL, view TEXT NOT NULL, geometry TEXT NOT NULL, name TEXT NOT NULL,
@@ -32,22 +37,19 @@ class SqliteFile:
     """A file of tables in WAL mode; one connection a thread."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create it. Raises ValueError for a file that is not ours."""
+        """Open or create it. Raises ValueError for a file that is not ours or a place that cannot hold one."""
         self.path = path
         self._local = threading.local()
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            # Retried by SQLite's busy handler only inside transactions, so the schema is made in one.
-            with self.write() as connection:
-                version = connection.execute("PRAGMA user_version").fetchone()[0]
-                if version == 0:
-                    for statement in _SCHEMA.split(";"):
-                        connection.execute(statement)
-                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                elif version != SCHEMA_VERSION:
-                    raise ValueError(f"{path} was written by another version of zarrlink (schema {version})")
-        except sqlite3.DatabaseError as error:
+            if not path.exists():
+                _create(path)
+            (owner,), (version,) = self.rows("PRAGMA application_id") + self.rows("PRAGMA user_version")
+        except (sqlite3.Error, OSError) as error:
             raise ValueError(f"{path} cannot be used as a state file: {error}") from error
+        if owner != APPLICATION_ID:
+            raise ValueError(f"{path} is a database, but no state file of zarrlink")
+        if version != SCHEMA_VERSION:
+            raise ValueError(f"{path} was written by another version of zarrlink (schema {version})")
 
     def rows(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """The rows of a SELECT, as of the last finished transaction of any process."""
@@ -69,8 +71,25 @@ class SqliteFile:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-            connection.execute("PRAGMA journal_mode = WAL")
             # WAL with FULL: a link that was reported as revoked stays so after a power cut.
             connection.execute("PRAGMA synchronous = FULL")
             self._local.connection = connection
         return connection
+
+
+def _create(path: Path) -> None:
+    """A file with empty tables, which appears whole or not at all, whoever else is making it at the same moment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        draft = Path(folder) / "draft"
+        connection = sqlite3.connect(draft, isolation_level=None)
+        try:
+            # Switching to WAL takes a lock that no busy handler waits for; so it is done where nobody else looks.
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.executescript(_SCHEMA)
+        finally:
+            connection.close()
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)

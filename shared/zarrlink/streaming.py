@@ -6,7 +6,7 @@ Absent is `None` and becomes a 404, which readers paint as fill value; every fai
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -67,7 +67,7 @@ class Place:
     """A key below a layer of a view. `geometry`: layer -> fingerprint that the reader's metadata was made from."""
 
     view: View
-    geometry: dict[str, str]
+    geometry: Mapping[str, str]
     dialect: Dialect
     layer: str
     key: str
@@ -102,7 +102,7 @@ class Streamer:
         self._check_blocks = check_blocks
         self._tables = JumpTables(monotonic)
 
-    async def open(self, view: View, geometry: dict[str, str], name: str) -> OpenLayer:
+    async def open(self, view: View, geometry: Mapping[str, str], name: str) -> OpenLayer:
         """The layer of a view, if its geometry is still the one that the link was made for.
 
         `geometry`: layer -> fingerprint. Raises LinkGone for a layer that the view does not hold, SourceReplaced.

@@ -12,6 +12,9 @@ T = TypeVar("T")
 _MEETING_LIMIT_S = 60.0
 
 
+_meeting: Barrier | None = None
+
+
 def run_together(function: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -> list[T]:
     """The results of one call a process, all started once every process is there. Raises what a call raises.
 
@@ -19,9 +22,18 @@ def run_together(function: Callable[..., T], arguments: Sequence[tuple[Any, ...]
     """
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(len(arguments))
-    with ProcessPoolExecutor(len(arguments), mp_context=context, initializer=_meet, initargs=(barrier,)) as pool:
+    with ProcessPoolExecutor(len(arguments), mp_context=context, initializer=_start, initargs=(barrier,)) as pool:
         return [future.result() for future in [pool.submit(function, *values) for values in arguments]]
 
 
-def _meet(barrier: Barrier) -> None:
-    barrier.wait(_MEETING_LIMIT_S)
+def meet() -> None:
+    """Within a call of `run_together`: wait until all of them are here. Each must call it equally often."""
+    if _meeting is None:
+        raise RuntimeError("nobody else to meet")
+    _meeting.wait(_MEETING_LIMIT_S)
+
+
+def _start(barrier: Barrier) -> None:
+    global _meeting  # noqa: PLW0603 (a barrier is handed over only when a process starts)
+    _meeting = barrier
+    meet()

@@ -48,13 +48,11 @@ def test_tensorstore_sees_shape_and_chunks() -> None:
     assert array.chunk_layout.read_chunk.shape == (2, 4, 4)
 
 
-def test_zarr_python_finds_arrays_and_attributes_in_the_consolidated_metadata() -> None:
+def test_zarr_python_finds_the_arrays_of_a_group_in_its_consolidated_metadata() -> None:
     array = array_metadata(shape=(3, 4, 5), chunks=(2, 4, 4), dtype="uint8")
-    attributes = {"note": "of the group"}
-    whole = consolidated({".zgroup": GROUP, ".zattrs": attributes, "0/.zarray": array})
+    whole = consolidated({".zgroup": GROUP, "0/.zarray": array})
     tree = {".zgroup": json.dumps(GROUP).encode(), ".zmetadata": json.dumps(whole).encode()}
     group = zarr.open_consolidated(zarr_store(tree), zarr_format=2, mode="r")
-    assert dict(group.attrs) == attributes
     assert group["0"].shape == (3, 4, 5)
 
 

@@ -11,7 +11,7 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from zarrlink.errors import InvalidRequest, ZarrlinkError
+from zarrlink.errors import InvalidRequest, ZarrlinkError, brief
 from zarrlink.geometry import BoundingBox, Mag, VoxelSize, vec3
 
 FILE_NAME: Final = "datasource-properties.json"
@@ -82,17 +82,15 @@ def parse_description(data: bytes, *, name: str = "") -> DatasetDescription:
     for position, entry in enumerate(document["dataLayers"]):
         label = entry.get("name") if isinstance(entry, dict) else None
         label = label if isinstance(label, str) and label else f"#{position + 1}"
-        try:
-            layer = _layer(entry, label)
-        except ZarrlinkError as error:
-            unreadable[label] = str(error)
-            continue
         if label in layers or label in unreadable:
             # Two layers of one name would share one address: neither may be served.
             layers.pop(label, None)
             unreadable[label] = "its name is used twice"
-        else:
-            layers[label] = layer
+            continue
+        try:
+            layers[label] = _layer(entry, label)
+        except ZarrlinkError as error:
+            unreadable[label] = str(error)
     return DatasetDescription(
         name=found if isinstance(found, str) and found else name,
         voxel_size=_voxel_size(document.get("scale")),
@@ -111,7 +109,7 @@ def _voxel_size(scale: object) -> VoxelSize:
     factor, unit = (scale.get("factor"), scale.get("unit")) if isinstance(scale, dict) else (scale, None)
     if not isinstance(factor, list) or len(factor) != 3 or not all(_is_number(length) for length in factor):
         raise InvalidRequest(f"{FILE_NAME}: scale is neither three numbers nor an object with factor and unit")
-    x, y, z = (float(length) for length in factor)
+    x, y, z = (float(length) if abs(length) < 1e300 else float("inf") for length in factor)
     return VoxelSize((x, y, z), unit if isinstance(unit, str) else "nanometer")
 
 
@@ -121,14 +119,14 @@ def _layer(entry: object, name: str) -> LayerDescription:
     check_layer_name(name)
     category, element_class = entry.get("category", "color"), entry.get("elementClass")
     if category not in ("color", "segmentation"):
-        raise InvalidRequest(f"its category is {category!r}, neither color nor segmentation")
-    if element_class not in ELEMENT_CLASSES:
-        raise InvalidRequest(f"its elementClass {element_class!r} is unknown; known: {', '.join(ELEMENT_CLASSES)}")
+        raise InvalidRequest(f"its category is {brief(category)}, neither color nor segmentation")
+    if not isinstance(element_class, str) or element_class not in ELEMENT_CLASSES:
+        raise InvalidRequest(f"its elementClass {brief(element_class)} is unknown; known: {', '.join(ELEMENT_CLASSES)}")
     channels = entry.get("numChannels")
     if channels is None and ELEMENT_CLASSES[element_class][1] > 1:
         channels = ELEMENT_CLASSES[element_class][1]
     if channels is not None and (not _is_whole(channels) or not 1 <= channels <= 255):
-        raise InvalidRequest(f"its numChannels is {channels!r}, not a number from 1 to 255")
+        raise InvalidRequest(f"its numChannels is {brief(channels)}, not a number from 1 to 255")
     view = entry.get("defaultViewConfiguration")
     mags = _mags(entry, name)
     if not mags:
@@ -167,7 +165,7 @@ def _mags(entry: dict[str, Any], name: str) -> tuple[MagDescription, ...]:
         literal = item.get("mag", item.get("resolution")) if isinstance(item, dict) else None
         sides = [literal] * 3 if _is_whole(literal) else literal
         if not isinstance(sides, list) or len(sides) != 3 or not all(_is_whole(side) for side in sides):
-            raise InvalidRequest(f"a mag of it is {literal!r}, not a whole number or three")
+            raise InvalidRequest(f"a mag of it is {brief(literal)}, not a whole number or three")
         mag = Mag(*sides)
         if mag in described:
             raise InvalidRequest(f"mag {mag.literal} is listed twice")
@@ -178,8 +176,8 @@ def _mags(entry: dict[str, Any], name: str) -> tuple[MagDescription, ...]:
 def _folders(path: object, name: str, mag: Mag) -> tuple[str, ...]:
     if path is None:
         return tuple(dict.fromkeys((f"{name}/{mag.literal}", f"{name}/{mag.dashed}")))
-    if not isinstance(path, str) or "\0" in path:
-        raise InvalidRequest(f"the path of mag {mag.literal} is not text")
+    if not isinstance(path, str) or not path.isprintable():
+        raise InvalidRequest(f"the path of mag {mag.literal} is not printable text")
     folder = posixpath.normpath(path)
     if "://" in path or folder.startswith("/") or folder.split("/")[0] == "..":
         raise InvalidRequest(f"mag {mag.literal} lies outside the dataset's folder, where zarrlink does not read")

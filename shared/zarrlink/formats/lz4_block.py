@@ -15,7 +15,7 @@ def decode_lz4(stream: bytes | memoryview, expected_bytes: int, *, key: str = ""
     try:
         # The library takes the size as an upper bound and allocates that much, so a lying stream costs no more.
         decoded: bytes = decompress(stream, uncompressed_size=expected_bytes)
-    except LZ4BlockError as error:
+    except (LZ4BlockError, OverflowError) as error:
         raise CorruptFile("an LZ4 block cannot be decoded", key=key, expected=expected_bytes) from error
     if len(decoded) != expected_bytes:
         raise CorruptFile("an LZ4 block has the wrong size", key=key, expected=expected_bytes, found=len(decoded))

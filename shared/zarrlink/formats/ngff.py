@@ -61,15 +61,17 @@ def level_transformations(image: Image, mag: Mag) -> list[Json]:
 
 
 def attributes_v04(image: Image) -> Json:
-    """`.zattrs` of the group."""
-    attributes: Json = {"multiscales": [{"version": "0.4", **_multiscale(image)}]}
-    attributes.update(_shown(image, version="0.4"))
-    return attributes
+    """`.zattrs` of the group.
+
+    Without `image-label`: napari's reader looks for a parent image on the local disk and fails (docs/decisions/0010).
+    """
+    return {"multiscales": [{"version": "0.4", **_multiscale(image)}], **_omero(image, version="0.4")}
 
 
 def attributes_v05(image: Image) -> Json:
     """`attributes` of the group's `zarr.json`."""
-    return {"ome": {"version": "0.5", "multiscales": [_multiscale(image)], **_shown(image, version="0.5")}}
+    label: Json = {"image-label": {"version": "0.5"}} if image.is_label else {}
+    return {"ome": {"version": "0.5", "multiscales": [_multiscale(image)], **label, **_omero(image, version="0.5")}}
 
 
 def _multiscale(image: Image) -> Json:
@@ -86,9 +88,7 @@ def _multiscale(image: Image) -> Json:
     return {"name": image.name, "axes": axes, "datasets": datasets, "metadata": image.provenance}
 
 
-def _shown(image: Image, version: Literal["0.4", "0.5"]) -> Json:
-    if image.is_label:
-        return {"image-label": {"version": version}}
+def _omero(image: Image, version: Literal["0.4", "0.5"]) -> Json:
     if not image.channels:
         return {}
     channels = [

@@ -6,22 +6,29 @@ import struct
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from zarrlink.formats.lz4_block import encode_lz4
-from zarrlink.formats.wkw import BlockType, WkwHeader, morton_position
+from zarrlink.formats.wkw import VOXEL_TYPES, BlockType, WkwHeader, morton_position
 from zarrlink.geometry import Vec3
+
+_SIDES: Final = [1 << power for power in range(16)]
 
 
 def wkw_header(
     *, block_side: int, file_side: int, block_type: BlockType, voxel_type: int, channels: int = 1
 ) -> WkwHeader:
     """A checked header for new files. `file_side` in blocks; both sides are powers of two up to 2^15."""
-    header = WkwHeader(block_side, file_side, block_type, voxel_type, 0, 0)
-    header = replace(header, voxel_bytes=channels * header.item_bytes)
-    if WkwHeader.from_bytes(header.to_bytes()) != header:
-        raise ValueError(f"sides {block_side} and {file_side} or {channels} channels do not fit a WKW header")
-    return header
+    if block_side not in _SIDES or file_side not in _SIDES:
+        raise ValueError(
+            f"a WKW header has sides of powers of two up to {_SIDES[-1]}, not {block_side} and {file_side}"
+        )
+    if voxel_type not in VOXEL_TYPES:
+        raise ValueError(f"a voxel type is a number from 1 to {len(VOXEL_TYPES)}, not {voxel_type}")
+    voxel_bytes = channels * VOXEL_TYPES[voxel_type][1]
+    if not 0 < voxel_bytes < 256:
+        raise ValueError(f"{channels} channels of {VOXEL_TYPES[voxel_type][0]} do not fit a WKW header")
+    return WkwHeader(block_side, file_side, block_type, voxel_type, voxel_bytes, 0)
 
 
 def write_wkw_file(out: BinaryIO, header: WkwHeader, block_at: Callable[[Vec3], bytes | None]) -> int:

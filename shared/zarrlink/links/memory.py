@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 
 from zarrlink.links.interface import KEEP, Keep
 from zarrlink.links.model import Link
@@ -17,7 +18,7 @@ class MemoryLinks:
     def add(self, link: Link) -> None:
         if link.id in self._links:
             raise ValueError(f"link id {link.id} is taken")
-        self._links[link.id] = link
+        self._links[link.id] = replace(link, geometry=MappingProxyType(dict(link.geometry)))
 
     def get(self, link_id: str) -> Link | None:
         return self._links.get(link_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import calendar
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -27,7 +28,7 @@ class Link:
     id: str
     owner: str
     view: View
-    geometry: dict[str, str]
+    geometry: Mapping[str, str]
     name: str
     note: str
     created_ms: int

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
 
 from zarrlink.links.interface import KEEP, Keep
@@ -26,7 +28,7 @@ class SqliteLinks:
             link.id,
             link.owner,
             link.view.to_json(),
-            json.dumps(link.geometry, sort_keys=True),
+            json.dumps(dict(link.geometry), sort_keys=True),
             link.name,
             link.note,
             link.created_ms,
@@ -89,5 +91,5 @@ def _view(text: str) -> View:
 
 
 @lru_cache(maxsize=4096)
-def _geometry(text: str) -> dict[str, str]:
-    return dict(json.loads(text))
+def _geometry(text: str) -> Mapping[str, str]:
+    return MappingProxyType(json.loads(text))

@@ -1,0 +1,9 @@
+"""The suites speak as clearly as the tests that inherit them."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite(
+    "contracts.byte_source", "contracts.catalogue", "contracts.link_store", "contracts.users"
+)

@@ -1,0 +1,64 @@
+"""What every `Users` keeps to."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import pytest
+
+from zarrlink.users.interface import User, Users, hash_user_token
+
+ANNA, BEN = User("anna", 7), User("ben", 8)
+
+
+class UsersContract(ABC):
+    """Inherit it, and give a `users` fixture."""
+
+    @pytest.fixture
+    @abstractmethod
+    def users(self) -> Users:
+        """No users yet."""
+
+    def test_a_user_is_found_by_the_hash_of_the_token(self, users: Users) -> None:
+        users.add(ANNA, hash_user_token("token"))
+        assert users.by_token_hash(hash_user_token("token")) == ANNA
+
+    def test_another_token_is_nobody(self, users: Users) -> None:
+        users.add(ANNA, hash_user_token("token"))
+        assert users.by_token_hash(hash_user_token("Token")) is None
+        assert users.by_token_hash("token") is None
+        assert users.by_token_hash("") is None
+
+    def test_a_name_is_taken_once(self, users: Users) -> None:
+        users.add(ANNA, "one")
+        with pytest.raises(ValueError, match="anna"):
+            users.add(User("anna", 9), "two")
+        assert users.all() == [ANNA]
+        assert users.by_token_hash("two") is None
+
+    def test_two_users_cannot_have_one_token(self, users: Users) -> None:
+        users.add(ANNA, "one")
+        with pytest.raises(ValueError, match=r"."):
+            users.add(BEN, "one")
+        assert users.all() == [ANNA]
+
+    def test_users_are_listed_by_name(self, users: Users) -> None:
+        users.add(BEN, "two")
+        users.add(ANNA, "one")
+        assert users.all() == [ANNA, BEN]
+
+    def test_a_removed_user_is_nobody_any_more(self, users: Users) -> None:
+        users.add(ANNA, "one")
+        users.add(BEN, "two")
+        assert users.remove("anna")
+        assert users.by_token_hash("one") is None
+        assert users.all() == [BEN]
+
+    def test_removing_who_is_not_there_says_so(self, users: Users) -> None:
+        assert not users.remove("anna")
+
+    def test_the_name_of_a_removed_user_is_free_again(self, users: Users) -> None:
+        users.add(ANNA, "one")
+        users.remove("anna")
+        users.add(User("anna", 9), "two")
+        assert users.all() == [User("anna", 9)]

@@ -1,0 +1,296 @@
+"""The fuzz targets: bytes from strangers go in, and nothing but answers and our own errors may come out.
+
+`python tests/fuzz/targets.py NAME FOLDER [libFuzzer options]` runs one of them; `run.py` runs all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import atheris
+
+with atheris.instrument_imports(include=["zarrlink"], enable_loader_override=False):
+    from builders.door import open_door
+    from builders.wkw_files import LayerFiles, dataset, description, noise, pyramid, ramp, volume_header, wkw_file
+    from builders.zarr_trees import answer
+    from zarrlink.byte_range import ByteRange, parse_range
+    from zarrlink.errors import (
+        InvalidRequest,
+        LinkGone,
+        RangeNotSatisfiable,
+        UnknownKey,
+        UnsupportedLayer,
+        ZarrlinkError,
+    )
+    from zarrlink.formats.datasource import LayerDescription, MagDescription, parse_description
+    from zarrlink.formats.wkw import HEADER_BYTES, BlockType, WkwHeader
+    from zarrlink.formats.wkw_writer import wkw_header
+    from zarrlink.formats.zarr_keys import ChunkKey, Dialect, chunk_key, parse_key
+    from zarrlink.geometry import BoundingBox, Mag, Vec3, VoxelSize
+    from zarrlink.http.message import Request
+    from zarrlink.layer import StoredMag, lay_out
+    from zarrlink.links.token import KeyRing
+    from zarrlink.metadata import documents
+    from zarrlink.transcode import ArrayForm
+
+DIALECTS: tuple[Dialect, ...] = ("v2", "v3")
+MAG = Mag(1, 1, 1)
+CONTROL_BYTES = 16
+# What a header may promise is checked without making it.
+MAX_BLOCK_BYTES = 2**16
+MAX_BLOCKS = 2**9
+ELEMENT_CLASSES = {"float32": "float", "float64": "double"}
+DATASET = dataset(
+    LayerFiles("em", pyramid(ramp((40, 40, 20)), (MAG, Mag(2, 2, 1)), (5, 0, 9)), (5, 0, 9)),
+    LayerFiles("rgb", {MAG: ramp((12, 12, 12), channels=3)}, block_type=BlockType.RAW),
+)
+
+
+class Finding(Exception):
+    """Something that may not be."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """`check` raises on a finding. `seeds`: inputs to start from."""
+
+    check: Callable[[bytes], None]
+    seeds: Callable[[], list[bytes]]
+
+
+# --- WKW: header, table, blocks, chunks ---
+
+
+def check_wkw(data: bytes) -> None:
+    """The first bytes choose a box and a chunk; the others are a data file, and its header that of its folder."""
+    control, file = data[:CONTROL_BYTES], data[CONTROL_BYTES:]
+    if len(control) < CONTROL_BYTES:
+        return
+    try:
+        header = WkwHeader.from_bytes(file)
+        if header.to_bytes() != file[:HEADER_BYTES]:
+            raise Finding("a header does not write the bytes that it was read from")
+        if header.block_bytes > MAX_BLOCK_BYTES or header.blocks > MAX_BLOCKS:
+            return
+        corner, size = (control[0], control[1], control[2]), (control[3] + 1, control[4] + 1, control[5] + 1)
+        for dialect in DIALECTS:
+            form = array_form(header, BoundingBox(corner, size), dialect)
+            width, height, depth = form.grid
+            position = (control[6] % width, control[7] % height, control[8] % depth)
+            check_chunk(file, form, position, control)
+    except ZarrlinkError:
+        return
+
+
+def array_form(header: WkwHeader, box: BoundingBox, dialect: Dialect) -> ArrayForm:
+    element_class = ELEMENT_CLASSES.get(header.dtype, header.dtype)
+    described = LayerDescription(
+        "em", "color", box, element_class, "wkw", header.channels, (MagDescription(MAG, ("em/1",)),), {}
+    )
+    layer = lay_out(described, VoxelSize((1.0, 1.0, 1.0)), [StoredMag(MAG, "em/1", header)])
+    return ArrayForm(layer, layer.levels[0], dialect)
+
+
+def check_chunk(file: bytes, form: ArrayForm, position: Vec3, control: bytes) -> None:
+    x, y, z = form.shape(position).file_xyz
+    objects = {f"em/1/z{z}/y{y}/x{x}.wkw": file}
+    whole = answer(objects, form, position)
+    if whole is None:
+        return
+    start = int.from_bytes(control[10:13], "little") % len(whole)
+    end = start + 1 + int.from_bytes(control[13:16], "little") % (len(whole) - start)
+    if answer(objects, form, position, ByteRange(start, end)) != whole[start:end]:
+        raise Finding("a range is not that slice of the whole")
+
+
+def wkw_seeds() -> list[bytes]:
+    seeds = []
+    for block_type in BlockType:
+        for dtype, channels in (("uint8", 1), ("uint16", 3), ("float64", 1)):
+            volume = noise((8, 8, 8), dtype, channels=channels)
+            volume[4:] = ramp((8, 8, 4), dtype, channels=channels)
+            header = volume_header(volume, block_side=4, file_side=2, block_type=block_type)
+            blocks = {
+                (x, y, z): volume[4 * z : 4 * z + 4, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4].tobytes()
+                for z in range(2)
+                for y in range(2)
+                for x in range(2)
+            }
+            seeds += [
+                control + wkw_file(header, blocks) for control in (bytes(16), bytes([0, 0, 0, 7, 7, 7, *range(10)]))
+            ]
+    one = wkw_header(block_side=1, file_side=1, block_type=BlockType.LZ4, voxel_type=1)
+    return [*seeds, bytes(16) + wkw_file(one, {}), bytes(16) + one.to_bytes()]
+
+
+# --- keys and addresses ---
+
+_DOOR = open_door(DATASET)
+_LOOP = asyncio.new_event_loop()
+_METHODS = ("GET", "HEAD", "OPTIONS", "POST")
+
+
+def check_keys(data: bytes) -> None:
+    """The first byte chooses a method and where the rest is put: a key, an address below a link, a whole address."""
+    if not data:
+        return
+    text = data[1:].decode("utf-8", "surrogateescape")
+    for dialect in DIALECTS:
+        try:
+            key = parse_key(dialect, text)
+        except (InvalidRequest, UnknownKey):
+            continue
+        if isinstance(key, ChunkKey) and chunk_key(dialect, key.level, key.position) != text:
+            raise Finding(f"two addresses of one chunk: {text!r}")
+    below = ("", "v3/em.zarr/", "v2/em.zarr/", "v3/rgb.zarr/", "v2/", "0")[data[0] // 4 % 6]
+    path = f"/zarr/{text}" if below == "0" else f"{_DOOR.base}/{below}{text}"
+    # The door of a server hands over bytes of the request line, one character each.
+    request = Request(_METHODS[data[0] % 4], path.encode("utf-8", "surrogateescape").decode("latin-1"), {})
+    reply = _LOOP.run_until_complete(_DOOR.path.respond(request))
+    if reply.status not in (200, 204, 400, 404, 405, 410):
+        raise Finding(f"{request.method} {path!r} is answered with {reply.status}")
+    if request.method == "HEAD" and reply.body:
+        raise Finding("HEAD has a body")
+
+
+def keys_seeds() -> list[bytes]:
+    words = (
+        "", "zarr.json", ".zattrs", ".zmetadata", "0/zarr.json", "1/.zarray", "0/c/0/0/0", "0/0/0/0", "0/c/0/0/0/0", "0",
+        "1/", "v3/em.zarr/0/c/0/0/0", "v2/em.zarr/.zattrs", "../", "%2e%2e/", "c.0.0.0", "labels/.zattrs", "%65m.zarr/0",
+    )  # fmt: skip
+    return [bytes([4 * place + method]) + word.encode() for word in words for place in range(6) for method in range(2)]
+
+
+# --- datasource-properties.json ---
+
+
+def check_datasource(data: bytes) -> None:
+    """A description is read, and whatever of it can be laid out has documents.
+
+    Where the first byte is even the rest is a description; else the second one chooses a place of a good description,
+    at which the rest is put: few random bytes are JSON that gets as far as the layers.
+    """
+    if len(data) < 2:
+        return
+    if data[0] % 2 == 0:
+        check_description(data[1:])
+        return
+    document: dict[str, Any] = json.loads(_DESCRIPTION)
+    part, key = places(document)[data[1] % len(_PLACES)]
+    try:
+        part[key] = json.loads(data[2:])
+    except (ValueError, RecursionError):
+        part[key] = data[2:].decode("latin-1")
+    check_description(json.dumps(document).encode())
+
+
+def places(part: Any) -> list[tuple[Any, Any]]:
+    """Every container and key in a document."""
+    keys = list(part) if isinstance(part, dict) else list(range(len(part))) if isinstance(part, list) else []
+    return [(part, key) for key in keys] + [place for key in keys for place in places(part[key])]
+
+
+def check_description(data: bytes) -> None:
+    try:
+        found = parse_description(data)
+    except InvalidRequest:
+        return
+    for layer in found.layers:
+        kind = wkw_header(block_side=8, file_side=4, block_type=BlockType.LZ4, voxel_type=1)
+        stored = [StoredMag(mag.mag, mag.folders[0], kind) for mag in layer.mags]
+        try:
+            laid_out = lay_out(layer, found.voxel_size, stored)
+        except UnsupportedLayer:
+            continue
+        for dialect in DIALECTS:
+            documents(laid_out, dialect)
+
+
+def datasource_seeds() -> list[bytes]:
+    old = b"""{"id": {"name": "old", "team": ""}, "scale": [11.24, 11.24, 28], "dataLayers": [{"name": "c", "category":
+    "color", "boundingBox": {"topLeft": [0, 0, 0], "width": 64, "height": 64, "depth": 64}, "elementClass": "uint8",
+    "wkwResolutions": [{"resolution": 1, "cubeLength": 1024}, {"resolution": [2, 2, 1], "cubeLength": 1024}]}]}"""
+    view = {"color": [255, 0, 0], "intensityRange": [0, 200], "min": 0, "max": 255, "isInverted": True}
+    layer = LayerFiles("em", {MAG: ramp((4, 4, 4))}, described={"defaultViewConfiguration": view, "mags": [{"mag": 1}]})
+    rgb = LayerFiles("rgb", {MAG: ramp((4, 4, 4), channels=3)}, category="segmentation")
+    whole = [old, description([layer, rgb]), description([layer], scale=[1, 2, 3]), b'{"dataLayers": []}']
+    values = [b"null", b"true", b"-1", b"1e999", b"[]", b"{}", b"[1, 1, 1]", b'"../x"', b"1" + b"0" * 400]
+    wounds = [bytes([1, place]) + value for place in range(len(_PLACES)) for value in values]
+    return [b"\0" + document for document in whole] + wounds
+
+
+_DESCRIPTION = description(
+    [LayerFiles("em", {MAG: ramp((4, 4, 4))}, described={"defaultViewConfiguration": {"intensityRange": [0, 200]}})]
+)
+_PLACES = places(json.loads(_DESCRIPTION))
+
+
+# --- byte ranges ---
+
+
+def check_byte_range(data: bytes) -> None:
+    length = int.from_bytes(data[:2], "little")
+    wanted = parse_range(data[2:].decode("latin-1"))
+    if wanted is None:
+        return
+    try:
+        found = wanted.resolve(length)
+    except RangeNotSatisfiable:
+        return
+    if not 0 <= found.start < found.end <= length:
+        raise Finding(f"{found} of {length} bytes")
+
+
+def byte_range_seeds() -> list[bytes]:
+    headers = (b"bytes=0-9", b"bytes=5-", b"bytes=-5", b"Bytes= 1-2 ", b"bytes=0-1,3-4", b"bytes=9-1", b"items=0-1")
+    return [b"\x64\x00" + header for header in headers]
+
+
+# --- tokens ---
+
+_RING = KeyRing({"a": b"\x01" * 32, "B": b"\x02" * 32}, "a")
+_TOKEN = _RING.token("AbCdEfGh01234_-z")
+
+
+def check_token(data: bytes) -> None:
+    text = data.decode("utf-8", "surrogateescape")
+    try:
+        link_id = _RING.link_id(text)
+    except LinkGone:
+        return
+    if _RING.token(link_id) != text:
+        raise Finding(f"two tokens of one link: {text!r}")
+
+
+def token_seeds() -> list[bytes]:
+    return [_TOKEN.encode(), b"B" + _TOKEN[1:].encode(), _TOKEN[:-1].encode(), b"", "\u00e9".encode() * 17]
+
+
+TARGETS = {
+    "wkw": Target(check_wkw, wkw_seeds),
+    "keys": Target(check_keys, keys_seeds),
+    "datasource": Target(check_datasource, datasource_seeds),
+    "byte_range": Target(check_byte_range, byte_range_seeds),
+    "token": Target(check_token, token_seeds),
+}
+
+
+def main() -> None:
+    name, folder, *options = sys.argv[1:]
+    target = TARGETS[name]
+    for number, seed in enumerate(target.seeds()):
+        (Path(folder) / f"seed-{number}").write_bytes(seed)
+    atheris.Setup([sys.argv[0], folder, *options], target.check)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -25,7 +25,7 @@ setup: $(STAMP) ## make .venv with everything pinned (Python 3.11 to 3.13; PYTHO
 $(STAMP):
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "zarrlink needs Python 3.11 or newer; name one with PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[local,test,check,browser]'
+	$(BIN)/python -m pip install --quiet --editable '.[local,test,aws,check,browser]'
 	@rm -f $(VENV)/.made-from-*; touch $@
 
 run: setup ## serve a sample volume through a private link (RUN="--port 0" passes options on)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from zarrlink.byte_range import ByteRange
@@ -74,8 +74,8 @@ class JumpTables:
         self._pages.drop((source.name, key, page))
         self._raw_etags.drop((source.name, key))
 
-    def check_raw(self, source: ByteSource, level: Level, key: str, blob: Blob, *, from_start: bool) -> None:
-        """Check what was read of a raw file, whose length its header fixes, and remember its ETag.
+    def check_raw(self, source: ByteSource, level: Level, key: str, blob: Blob) -> None:
+        """Check a raw file, whose length its header fixes (and the header, where it was read), and remember its ETag.
 
         Raises CorruptFile.
         """
@@ -84,8 +84,8 @@ class JumpTables:
             raise CorruptFile(
                 "a raw WKW file has the wrong length", key=key, expected=expected, found=blob.object_bytes
             )
-        if from_start:
-            _check_header(level, bytes(blob.data[:HEADER_BYTES]), key)
+        if blob.head:
+            _check_header(level, blob.head, key)
         self._raw_etags.put((source.name, key), blob.etag, _ENTRY_OVERHEAD_BYTES)
 
     async def confirm_absence(self, source: ByteSource, level: Level) -> None:
@@ -110,12 +110,15 @@ class JumpTables:
         etag = self._raw_etags.get((source.name, key))
         if etag is not None or not look:
             return StoredRun(key, etag, spans, fresh=False)
-        stat = await source.stat(key)
-        if stat is None:
+        try:
+            blob = await source.read(key, ByteRange(0, HEADER_BYTES))
+        except RangeNotSatisfiable as error:
+            raise CorruptFile("a WKW file is empty", key=key) from error
+        if blob is None:
             await self.confirm_absence(source, level)
             return None
-        self.check_raw(source, level, key, Blob(b"", stat.etag, stat.object_bytes), from_start=False)
-        return StoredRun(key, stat.etag, spans, fresh=True)
+        self.check_raw(source, level, key, replace(blob, head=bytes(blob.data)))
+        return StoredRun(key, blob.etag, spans, fresh=True)
 
     async def _read_page(
         self, source: ByteSource, level: Level, key: str, page: int, page_blocks: int
@@ -125,14 +128,15 @@ class JumpTables:
         start, end = table_range(first, min(page_blocks, header.blocks - first))
         from_start = end <= WITH_HEADER_BYTES
         try:
-            blob = await source.read(key, ByteRange(0 if from_start else start, end))
+            blob = await source.read(key, ByteRange(0 if from_start else start, end), head_bytes=HEADER_BYTES)
         except RangeNotSatisfiable as error:
             raise CorruptFile("a WKW file is empty or ends before its jump table", key=key) from error
         if blob is None:
             return None
         data = bytes(blob.data)
+        if from_start or blob.head:
+            _check_header(level, data if from_start else blob.head, key)
         if from_start:
-            _check_header(level, data, key)
             data = data[start:]
         if len(data) < end - start:
             raise CorruptFile("a jump table is cut short", key=key, expected=end - start, found=len(data))

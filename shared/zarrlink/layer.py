@@ -26,6 +26,8 @@ MAX_SHARD_SIDE: Final = 128
 MAX_CHUNK_BYTES: Final = 4 * 2**20
 MAX_ANSWER_BYTES: Final = 4_500_000
 MAX_BLOCK_SIDE: Final = 256
+# A block of 256^3 uint64. A block above 4 MiB is decoded whole for each of its parts.
+MAX_BLOCK_BYTES: Final = 128 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,10 @@ class Layer:
         return (self.channels, z, y, x) if self.channel_axis else (z, y, x)
 
     def fingerprint(self) -> str:
-        """Equal exactly when a reader holding the metadata of one could read the other: 22 characters."""
+        """Differs where a reader holding the metadata of one would misread the other: 22 characters.
+
+        The box counts as well: a link's data does not change its extent under a reader.
+        """
         levels = [
             [level.mag.xyz, level.origin, level.shape, level.chunk, level.shard, level.box_start]
             for level in self.levels
@@ -146,6 +151,8 @@ def lay_out(
         raise UnsupportedLayer(f"layer {name!r}: described as {said} but stored as {dtype} x {channels}")
     if any(mag.header.block_side > MAX_BLOCK_SIDE for mag in stored):
         raise UnsupportedLayer(f"layer {name!r}: its blocks have more than {MAX_BLOCK_SIDE} voxels a side")
+    if any(mag.header.block_bytes > MAX_BLOCK_BYTES for mag in stored):
+        raise UnsupportedLayer(f"layer {name!r}: its blocks have more than {MAX_BLOCK_BYTES} bytes")
     units = [math.lcm(*(mag.header.block_side * mag.mag.xyz[axis] for mag in stored)) for axis in range(3)]
     origin = vec3([corner // unit * unit for corner, unit in zip(shown.top_left, units, strict=True)])
     return Layer(

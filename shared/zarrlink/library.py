@@ -29,6 +29,7 @@ from zarrlink.transcode import ArrayForm
 from zarrlink.view import View
 
 MAX_OPEN_LAYERS: Final = 4096
+MAX_DESCRIPTIONS: Final = 64
 
 
 class OpenLayer:
@@ -78,6 +79,7 @@ class Library:
         self._monotonic = monotonic
         self._freshness_s = freshness_s
         self._open: OrderedDict[tuple[str, str], OpenLayer] = OrderedDict()
+        self._descriptions: OrderedDict[str, tuple[str, DatasetDescription]] = OrderedDict()
 
     async def layer(self, view: View, name: str) -> OpenLayer:
         """The layer `name` within the limits of `view`.
@@ -110,8 +112,7 @@ class Library:
 
     async def describe(self, record: DatasetRecord) -> DatasetDescription:
         """What a dataset says of itself now."""
-        source = self._open_source(record)
-        return (await _description(source, record))[0]
+        return (await self._description(self._open_source(record), record))[1]
 
     async def _is_unchanged(self, entry: OpenLayer) -> bool:
         if self._catalogue.get(entry.record.id) != entry.record:
@@ -126,7 +127,7 @@ class Library:
         if record is None:
             raise LinkGone("the dataset is not registered any more")
         source = self._open_source(record)
-        description, description_etag = await _description(source, record)
+        description_etag, description = await self._description(source, record)
         described = _find(description, name)
         mags = await asyncio.gather(*(_stored_mag(source, mag) for mag in described.mags))
         stored = [found[0] for found in mags if found is not None]
@@ -140,6 +141,19 @@ class Library:
         witnesses[datasource.FILE_NAME] = description_etag
         return OpenLayer(layer, record, source, witnesses)
 
+    async def _description(self, source: ByteSource, record: DatasetRecord) -> tuple[str, DatasetDescription]:
+        """The dataset's description with its ETag; parsed once, since it may speak of many layers."""
+        known = self._descriptions.get(source.name)
+        if known is not None:
+            stat = await source.stat(datasource.FILE_NAME)
+            if stat is not None and stat.etag == known[0]:
+                return known
+        found = await _read_description(source, record)
+        self._descriptions[source.name] = found
+        while len(self._descriptions) > MAX_DESCRIPTIONS:
+            self._descriptions.popitem(last=False)
+        return found
+
 
 def _find(description: DatasetDescription, name: str) -> LayerDescription:
     if name in description.unreadable:
@@ -152,7 +166,7 @@ def _find(description: DatasetDescription, name: str) -> LayerDescription:
     raise UnsupportedLayer(f"layer {name!r}: the dataset has no such layer")
 
 
-async def _description(source: ByteSource, record: DatasetRecord) -> tuple[DatasetDescription, str]:
+async def _read_description(source: ByteSource, record: DatasetRecord) -> tuple[str, DatasetDescription]:
     try:
         blob = await source.read(datasource.FILE_NAME, ByteRange(0, datasource.MAX_BYTES + 1))
     except RangeNotSatisfiable as error:
@@ -160,7 +174,7 @@ async def _description(source: ByteSource, record: DatasetRecord) -> tuple[Datas
     if blob is None:
         raise SourceUnavailable("the dataset has no description (any more)", key=datasource.FILE_NAME)
     try:
-        return datasource.parse_description(bytes(blob.data), name=record.name), blob.etag
+        return blob.etag, datasource.parse_description(bytes(blob.data), name=record.name)
     except InvalidRequest as error:
         raise CorruptFile(str(error), key=datasource.FILE_NAME) from error
 

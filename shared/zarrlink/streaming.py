@@ -5,9 +5,10 @@ Absent is `None` and becomes a 404, which readers paint as fill value; every fai
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
 from zarrlink.byte_range import ByteRange, RangeRequest
@@ -21,6 +22,7 @@ from zarrlink.errors import (
     UnknownKey,
     UnsupportedLayer,
 )
+from zarrlink.formats.wkw import HEADER_BYTES
 from zarrlink.formats.zarr_keys import ArrayKey, ChunkKey, Dialect, GroupKey, parse_key
 from zarrlink.geometry import Vec3
 from zarrlink.jump_tables import WITH_HEADER_BYTES, JumpTables, StoredRun
@@ -28,6 +30,8 @@ from zarrlink.library import Library, OpenLayer
 from zarrlink.transcode import PLAN_VERSION, ArrayForm, ChunkPlan, ChunkShape, Stored
 from zarrlink.view import View
 
+# Decoding more than this at once would keep other readers waiting: a thread does it.
+LARGE_BLOCK_BYTES: Final = 4 * 2**20
 OCTETS: Final = "application/octet-stream"
 JSON: Final = "application/json"
 
@@ -155,8 +159,8 @@ class Streamer:
             raise
 
     async def _chunk(self, chunk: _Chunk, want: Want) -> Served | None:
-        # Conditions, and lengths of raw files, need the file's ETag before its blocks are read.
-        look = not want.body or bool(want.etags) or want.part is not None
+        # Conditions need the file's ETag before its blocks are read.
+        look = not want.body or bool(want.etags) or want.range_etag is not None
         run = await self._tables.locate(chunk.opened.source, chunk.form.level, chunk.shape, look=look)
         if run is None:
             return None
@@ -173,7 +177,10 @@ class Streamer:
         if blob is None:
             return None
         stored, read_etag = blob
-        data = chunk.form.assemble(plan, whole, stored, check=self._check_blocks)
+        if chunk.form.header.block_bytes > LARGE_BLOCK_BYTES:
+            data = await asyncio.to_thread(chunk.form.assemble, plan, whole, stored, check=self._check_blocks)
+        else:
+            data = chunk.form.assemble(plan, whole, stored, check=self._check_blocks)
         if etag is None or read_etag != run.etag:
             etag = chunk.etag(read_etag)
         return Served(OCTETS, etag, plan.length, part, data, False, "chunk")
@@ -195,15 +202,20 @@ class Streamer:
         touched = plan.touched(part)
         if not touched:
             # Only the index is asked for: it follows from the table, but must be the table of today.
+            if run.etag is None:
+                looked = await self._tables.locate(chunk.opened.source, chunk.form.level, chunk.shape, look=True)
+                return None if looked is None else (Stored(b"", 0, run.key), looked.etag or "")
             if not run.fresh and not await self._is_current(chunk, run):
                 return None
-            return Stored(b"", 0, run.key), run.etag or ""
+            return Stored(b"", 0, run.key), run.etag
         source, header = chunk.opened.source, chunk.form.header
         start, end = touched[0].source, touched[-1].source_end
-        if not header.compressed and end <= WITH_HEADER_BYTES:
+        new_raw = not header.compressed and run.etag is None
+        if new_raw and end <= WITH_HEADER_BYTES:
             start = 0
         try:
-            blob = await source.read(run.key, ByteRange(start, end), if_match=run.etag)
+            head_bytes = HEADER_BYTES if new_raw else 0
+            blob = await source.read(run.key, ByteRange(start, end), if_match=run.etag, head_bytes=head_bytes)
         except RangeNotSatisfiable as error:
             raise CorruptFile("a WKW file ends before its blocks", key=run.key) from error
         if blob is None:
@@ -211,8 +223,9 @@ class Streamer:
                 raise SourceChanged(run.key)
             await self._tables.confirm_absence(source, chunk.form.level)
             return None
-        if not header.compressed:
-            self._tables.check_raw(source, chunk.form.level, run.key, blob, from_start=start == 0)
+        if new_raw:
+            head = bytes(blob.data[:HEADER_BYTES]) if start == 0 else blob.head
+            self._tables.check_raw(source, chunk.form.level, run.key, replace(blob, head=head))
         return Stored(blob.data, start, run.key), blob.etag
 
 

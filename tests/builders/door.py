@@ -57,9 +57,11 @@ class CountingSource:
         self.requests: list[tuple[str, str]] = []
         self.failures: dict[str, Exception] = {}
 
-    async def read(self, key: str, part: ByteRange | None = None, *, if_match: str | None = None) -> Blob | None:
+    async def read(
+        self, key: str, part: ByteRange | None = None, *, if_match: str | None = None, head_bytes: int = 0
+    ) -> Blob | None:
         self._note("read", key)
-        return await self.inner.read(key, part, if_match=if_match)
+        return await self.inner.read(key, part, if_match=if_match, head_bytes=head_bytes)
 
     async def stat(self, key: str) -> Stat | None:
         self._note("stat", key)

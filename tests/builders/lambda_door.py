@@ -88,7 +88,7 @@ class LambdaBackend(Backend):
         return DynamoLinks(self._aws.client("dynamodb"), self._aws.new_table(LINKS))
 
     def send(self, path: DataPath, request: Request) -> Response:
-        self._stream.data_path = lambda: path
+        setattr(self._stream, "data_path", lambda: path)  # noqa: B010 (a module has what it has)
         # Through JSON both ways, as it goes.
         event = json.loads(json.dumps(rest_event(request)))
         return response_of(json.loads(json.dumps(self._stream.handler(event, None))), head=request.method == "HEAD")

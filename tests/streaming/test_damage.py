@@ -73,6 +73,36 @@ def test_damage_in_header_table_or_length_is_502(name: str, block_type: BlockTyp
         assert FILE not in problem["detail"]
 
 
+@pytest.mark.parametrize("damage", ["magic", "voxel type", "geometry"])
+@pytest.mark.parametrize("block_type", [BlockType.RAW, BlockType.LZ4])
+@pytest.mark.parametrize("known", [False, True])
+def test_a_files_own_header_is_checked_wherever_in_it_a_block_lies(
+    block_type: BlockType, damage: str, known: bool
+) -> None:
+    """Far beyond what is read together with the header."""
+    layer = LayerFiles("a", {Mag(1, 1, 1): noise((128, 128, 128), "uint16")}, block_type=block_type, file_side=32)
+    if damage == "geometry":
+        # As long as before: half the block side, twice as many blocks.
+        layer = LayerFiles("a", layer.volumes, block_type=BlockType.RAW, block_side=16, file_side=8)
+    opened = open_door(dataset(layer))
+    far = [f"v2/a.zarr/0/{n}/{n}/{n}" for n in ((7,) if damage == "geometry" else (15, 9))]
+    paths = [*far, "v3/a.zarr/0/c/0/0/0", far[0]]
+    if known:
+        assert [opened.get(path).status for path in paths] == [200] * len(paths)
+    objects = opened.source.inner.objects
+    data = objects[FILE]
+    objects[FILE] = {
+        "magic": lambda: b"XXX" + data[3:],
+        "voxel type": lambda: data[:6] + b"\x08" + data[7:],
+        "geometry": lambda: data[:4] + bytes([data[4] - 1 + 16]) + data[5:],
+    }[damage]()
+
+    for path in paths:
+        assert opened.head(path).status == 502
+        assert opened.get(path).status == 502
+        assert opened.get(path, range="bytes=-20").status == 502
+
+
 def replace_block(data: bytes, block: int, stream: bytes) -> bytes:
     """A file whose block holds other bytes, its table right."""
     bounds = list(struct.unpack_from("<65Q", data, 8))

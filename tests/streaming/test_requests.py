@@ -90,6 +90,28 @@ def test_a_known_etag_is_answered_without_a_body(block_type: BlockType) -> None:
     assert door.get(SHARD, if_none_match='"other"').status == 200
 
 
+@pytest.mark.parametrize("asked", ["bytes=0-99", "bytes=-1028", "bytes=20000-20099"])
+def test_a_range_of_a_raw_file_costs_one_request_new_or_known(asked: str) -> None:
+    door = lz4_door(block_type=BlockType.RAW)
+    for _ in range(2):
+        with door.counted() as seen:
+            assert door.get(SHARD, range=asked).status == 206
+        assert len(seen) == 1
+
+
+def test_a_description_is_parsed_once_for_all_its_layers(monkeypatch) -> None:
+    from zarrlink.formats import datasource
+
+    calls = []
+    parse = datasource.parse_description
+    monkeypatch.setattr(
+        datasource, "parse_description", lambda *args, **kwargs: calls.append(1) or parse(*args, **kwargs)
+    )
+    layers = [LayerFiles(f"layer {n}", {ONE: ramp((8, 8, 8))}) for n in range(20)]
+    open_door(dataset(*layers))
+    assert len(calls) == 1
+
+
 def test_the_index_of_a_known_shard_costs_one_request_and_no_block() -> None:
     door = lz4_door()
     whole = door.get(SHARD).body
@@ -133,7 +155,7 @@ def test_a_file_that_goes_on_changing_is_said_to_be_busy() -> None:
     door.get(CHUNK)
     objects, read = door.source.inner.objects, door.source.read
 
-    async def changing(key, part=None, *, if_match=None):
+    async def changing(key, part=None, *, if_match=None, head_bytes=0):
         if key.endswith("x0.wkw"):
             objects[key] = objects[key][:-1] + bytes([objects[key][-1] ^ 1])
         return await read(key, part, if_match=if_match)

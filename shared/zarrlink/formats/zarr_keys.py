@@ -16,7 +16,7 @@ from zarrlink.errors import InvalidRequest, UnknownKey
 
 Dialect = Literal["v2", "v3"]
 
-_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,14}", re.ASCII)
+_NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,3999}", re.ASCII)
 _CHUNKS: Final = {
     "v2": re.compile(rf"(?:{_NUMBER.pattern})(?:/(?:{_NUMBER.pattern}))+", re.ASCII),
     "v3": re.compile(rf"(?:{_NUMBER.pattern})/c(?:/(?:{_NUMBER.pattern}))+", re.ASCII),

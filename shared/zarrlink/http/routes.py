@@ -23,7 +23,8 @@ PREFIX: Final = "/zarr/"
 METADATA_MAX_AGE_S: Final = 60
 _DIALECTS: Final[dict[str, Dialect]] = {"v2": "v2", "v3": "v3"}
 _FOLDER: Final = re.compile(r"|(?:0|[1-9][0-9]{0,3})/?", re.ASCII)
-_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# Broken, or not as RFC 3986 would have it: lower-case digits, or for a character that needs none. One object, one URL.
+_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-F]{2})|%(?:2[DE]|3[0-9]|[46][1-9A-F]|[57][0-9A]|5F|7E)")
 _METHODS: Final = ("GET", "HEAD", "OPTIONS")
 _NOT_FOUND: Final = problems.problem_body(
     problems.TABLE[UnknownKey], "this chunk was never written: fill value", "about:blank"
@@ -159,7 +160,7 @@ def _decoded(text: str) -> str:
     except UnicodeDecodeError as error:
         raise InvalidRequest("the address is not UTF-8 in percent-encoding") from error
     if _BAD_ESCAPE.search(text) or any(separator in decoded for separator in "/\\\0"):
-        raise InvalidRequest("the address has a broken escape or an encoded separator")
+        raise InvalidRequest("the address has a broken or needless escape, or an encoded separator")
     return decoded
 
 

@@ -9,6 +9,7 @@ import asyncio
 import errno
 import os
 import stat as stat_modes
+import time
 from pathlib import Path
 from typing import Final
 
@@ -18,11 +19,13 @@ from zarrlink.storage.interface import Blob, Stat
 
 _NOWAIT: Final = getattr(os, "RWF_NOWAIT", None)
 # O_NONBLOCK: opening a FIFO that lies where a file should be must not hang the server.
+_SETTLED_NS: Final = 50_000_000
+"""A file written to this recently may still be: its clock is set when a write begins, not when it ends."""
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class LocalFiles:
-    """Files below `root`. Symbolic links are followed: who can place them there can read the files anyway."""
+    """Files below `root`. Symbolic links are followed, wherever they lead: volumes are often gathered by them."""
 
     absence_trust_s = 0.0
 
@@ -30,15 +33,22 @@ class LocalFiles:
         self.name = str(root.resolve())
         self._prefix = self.name + "/"
 
-    async def read(self, key: str, part: ByteRange | None = None, *, if_match: str | None = None) -> Blob | None:
+    async def read(
+        self, key: str, part: ByteRange | None = None, *, if_match: str | None = None, head_bytes: int = 0
+    ) -> Blob | None:
+        path = self._path(key)
         try:
-            descriptor = os.open(self._path(key), _FLAGS)
+            descriptor = os.open(path, _FLAGS)
         except FileNotFoundError:
+            self._confirm_absence(path, key)
             return None
         except OSError as error:
             raise _unavailable(key, error) from error
         try:
             status = os.fstat(descriptor)
+            if 0 <= time.time_ns() - status.st_mtime_ns < _SETTLED_NS:
+                await asyncio.sleep(_SETTLED_NS / 1e9)
+                status = os.fstat(descriptor)
             etag, length = _etag(status, key), status.st_size
             if if_match is not None and etag != if_match:
                 raise SourceChanged(key)
@@ -48,24 +58,38 @@ class LocalFiles:
             data: bytes | bytearray | None = _read_cached(descriptor, start, end - start)
             if data is None:
                 data = await asyncio.to_thread(_read_waiting, descriptor, start, end - start)
+            head = os.pread(descriptor, head_bytes, 0) if head_bytes else b""
             # A file that is being written in place would give a mixture of old and new bytes.
             after = os.fstat(descriptor)
             if after.st_mtime_ns != status.st_mtime_ns or after.st_size != length:
                 raise SourceChanged(key)
-            return Blob(data, etag, length)
+            return Blob(data, etag, length, head)
         except OSError as error:
             raise _unavailable(key, error) from error
         finally:
             os.close(descriptor)
 
     async def stat(self, key: str) -> Stat | None:
+        path = self._path(key)
         try:
-            status = os.stat(self._path(key))  # noqa: PTH116 (a Path costs more than the call)
+            status = os.stat(path)  # noqa: PTH116 (a Path costs more than the call)
         except FileNotFoundError:
+            self._confirm_absence(path, key)
             return None
         except OSError as error:
             raise _unavailable(key, error) from error
         return Stat(_etag(status, key), status.st_size)
+
+    def _confirm_absence(self, path: str, key: str) -> None:
+        """Raises SourceUnavailable where it cannot be told whether a file that is not there was ever written.
+
+        A link whose target is gone (an unmounted disk, an annexed file that was not fetched) looks like a file that
+        was never written. So the deepest part of the path that there is must be a folder.
+        """
+        while len(path) > len(self.name) and not os.path.lexists(path):
+            path = path.rpartition("/")[0]
+        if not os.path.isdir(path) and not os.path.isfile(path):  # noqa: PTH112, PTH113 (as above)
+            raise SourceUnavailable("a link leads nowhere, or the dataset's folder is gone", key=key)
 
     def _path(self, key: str) -> str:
         # Keys come from our own code and from checked descriptions; this is the second lock on the door.

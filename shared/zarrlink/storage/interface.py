@@ -18,11 +18,12 @@ class Stat:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Bytes read, and the object they are from."""
+    """Bytes read, and the object they are from. `head`: its first bytes, where they were asked for and cost nothing."""
 
     data: bytes | bytearray
     etag: str
     object_bytes: int
+    head: bytes = b""
 
 
 class ByteSource(Protocol):
@@ -36,8 +37,13 @@ class ByteSource(Protocol):
     name: str
     absence_trust_s: float
 
-    async def read(self, key: str, part: ByteRange | None = None, *, if_match: str | None = None) -> Blob | None:
+    async def read(
+        self, key: str, part: ByteRange | None = None, *, if_match: str | None = None, head_bytes: int = 0
+    ) -> Blob | None:
         """Bytes of an object, None where there is no such object.
+
+        `head_bytes`: the object's first bytes are wanted as well, if they cost no further request: a local file has
+        them at hand, an object store does not.
 
         `part` may reach past the object's end: what is there comes back. Raises RangeNotSatisfiable where it starts
         at or past the end, SourceChanged where the ETag is not `if_match`, SourceUnavailable where the store refuses

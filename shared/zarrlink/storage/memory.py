@@ -18,7 +18,9 @@ class MemorySource:
         self.absence_trust_s = math.inf
         self.objects = {} if objects is None else objects
 
-    async def read(self, key: str, part: ByteRange | None = None, *, if_match: str | None = None) -> Blob | None:
+    async def read(
+        self, key: str, part: ByteRange | None = None, *, if_match: str | None = None, head_bytes: int = 0
+    ) -> Blob | None:
         data = self.objects.get(key)
         if data is None:
             return None
@@ -26,10 +28,10 @@ class MemorySource:
         if if_match is not None and etag != if_match:
             raise SourceChanged(key)
         if part is None:
-            return Blob(data, etag, len(data))
+            return Blob(data, etag, len(data), data[:head_bytes])
         if part.start >= len(data):
             raise RangeNotSatisfiable(len(data))
-        return Blob(data[part.start : part.end], etag, len(data))
+        return Blob(data[part.start : part.end], etag, len(data), data[:head_bytes])
 
     async def stat(self, key: str) -> Stat | None:
         data = self.objects.get(key)

@@ -24,9 +24,11 @@ class _Metered:
         self.name = inner.name
         self.absence_trust_s = inner.absence_trust_s
 
-    async def read(self, key: str, part: ByteRange | None = None, *, if_match: str | None = None) -> Blob | None:
+    async def read(
+        self, key: str, part: ByteRange | None = None, *, if_match: str | None = None, head_bytes: int = 0
+    ) -> Blob | None:
         self._meter.requests += 1
-        blob = await self._inner.read(key, part, if_match=if_match)
+        blob = await self._inner.read(key, part, if_match=if_match, head_bytes=head_bytes)
         if blob is not None:
             self._meter.bytes += len(blob.data)
         return blob

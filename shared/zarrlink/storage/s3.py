@@ -60,7 +60,14 @@ class S3Source:
         self._store = store
         self._prefix = prefix.rstrip("/") + "/" if prefix.rstrip("/") else ""
 
-    async def read(self, key: str, part: ByteRange | None = None, *, if_match: str | None = None) -> Blob | None:
+    async def read(
+        self,
+        key: str,
+        part: ByteRange | None = None,
+        *,
+        if_match: str | None = None,
+        head_bytes: int = 0,  # noqa: ARG002 (would cost a request)
+    ) -> Blob | None:
         path = self._path(key)
         options: GetOptions = {}
         if part is not None:

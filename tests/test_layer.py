@@ -258,6 +258,11 @@ def test_a_shard_stays_in_one_file(file_side: int, shard: Vec3 | None) -> None:
     assert one_level(file_side=file_side).shard == shard
 
 
+@pytest.mark.parametrize(("block_side", "shard"), [(1, (64, 32, 32)), (2, (128, 64, 64)), (4, (128, 128, 128))])
+def test_shards_of_tiny_blocks_leave_room_for_their_frames_and_index(block_side: int, shard: Vec3) -> None:
+    assert one_level(block_side=block_side, file_side=128).shard == shard
+
+
 def test_blocks_of_128_are_chunks_of_their_own() -> None:
     assert one_level(block_side=128).shard is None
 

@@ -6,9 +6,9 @@ import sqlite3
 from pathlib import Path
 
 from builders.processes import meet
+from builders.state_files import state_file
 from contracts.link_store import link
 from zarrlink.links.sqlite import SqliteLinks
-from zarrlink.sqlite_file import SqliteFile
 
 ROUNDS = 50
 SHARED = 10**6
@@ -27,7 +27,11 @@ def mixed_work(path: Path, worker: int) -> tuple[int, int]:
 
     How many contested links this worker could make, and how many revoke.
     """
-    links = SqliteLinks(SqliteFile(path))
+    with state_file(path) as file:
+        return _changes(SqliteLinks(file), worker)
+
+
+def _changes(links: SqliteLinks, worker: int) -> tuple[int, int]:
     made = revoked = 0
     for number in range(ROUNDS):
         own = link(own_number(worker, number))
@@ -65,7 +69,8 @@ def open_and_register(paths: list[Path], worker: int) -> list[str]:
     for number, path in enumerate(paths):
         meet()
         try:
-            SqliteLinks(SqliteFile(path)).add(link(worker))
+            with state_file(path) as file:
+                SqliteLinks(file).add(link(worker))
         except (ValueError, sqlite3.Error) as error:
             troubles.append(f"{number}: {error}")
     return troubles

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import socket
+import threading
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -103,7 +106,24 @@ def test_a_key_that_is_no_unicode_is_refused(root: Path) -> None:
 
 def test_a_fifo_is_refused_and_does_not_hang(root: Path) -> None:
     os.mkfifo(root / "pipe")
-    assert_refused(root, "pipe")
+    refusals: list[SourceUnavailable] = []
+
+    def ask() -> None:
+        for question in (read, stat):
+            try:
+                question(LocalFiles(root), "pipe")
+            except SourceUnavailable as error:
+                refusals.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(30)
+    if asking.is_alive():
+        # A writer lets the reader go, so that the failure is a failure and no hanging test run.
+        os.close(os.open(root / "pipe", os.O_WRONLY | os.O_NONBLOCK))
+        asking.join()
+        pytest.fail("reading a FIFO waits for a writer")
+    assert len(refusals) == 2
 
 
 def test_a_folder_where_a_file_should_be_is_refused(root: Path) -> None:
@@ -138,6 +158,26 @@ def test_a_denied_read_is_not_absence(root: Path) -> None:
     (root / "em").chmod(0)
     with pytest.raises(SourceUnavailable):
         read(LocalFiles(root), "em")
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EACCES, errno.EIO, errno.EMFILE, errno.ESTALE, errno.ETIMEDOUT], ids=os.strerror
+)
+@pytest.mark.parametrize("where", ["open", "read"])
+def test_a_failed_read_is_not_absence(root: Path, monkeypatch: pytest.MonkeyPatch, number: int, where: str) -> None:
+    (root / "x").write_bytes(DATA)
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    if where == "open":
+        monkeypatch.setattr(os, "open", fail)
+    else:
+        monkeypatch.setattr(files, "_read_cached", fail)
+    with pytest.raises(SourceUnavailable) as refused:
+        read(LocalFiles(root), "x")
+    assert refused.value.reason == os.strerror(number)
+    assert os.strerror(number) not in str(refused.value)
 
 
 def test_a_symlink_is_followed(root: Path) -> None:
@@ -178,6 +218,20 @@ def test_a_file_changed_in_place_is_another_object(root: Path) -> None:
         read(source, "x", if_match=before)
 
 
+def test_a_file_changed_in_place_whose_time_was_set_back_is_another_object(root: Path) -> None:
+    path, source = root / "x", LocalFiles(root)
+    path.write_bytes(DATA)
+    before, status = etag(source, "x"), path.stat()
+    with path.open("r+b") as out:
+        out.write(b"other")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    while path.stat().st_ctime_ns == status.st_ctime_ns:  # until the clock of the file system has ticked
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_mtime_ns == status.st_mtime_ns
+    with pytest.raises(SourceChanged):
+        read(source, "x", if_match=before)
+
+
 @pytest.mark.parametrize("cached", [True, False], ids=["page-cache", "thread"])
 def test_a_file_that_is_written_while_it_is_read_is_no_mixture(
     root: Path, monkeypatch: pytest.MonkeyPatch, *, cached: bool
@@ -204,9 +258,11 @@ def test_a_file_that_is_written_while_it_is_read_is_no_mixture(
 def test_a_file_that_shrinks_while_it_is_read_is_no_short_answer(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, reads = root / "x", files._read_waiting
     path.write_bytes(DATA)
+    moment = path.stat().st_mtime_ns
 
     def read_after_a_cut(descriptor: int, start: int, length: int) -> bytes:
         os.truncate(path, 10)
+        os.utime(path, ns=(moment, moment))
         return reads(descriptor, start, length)
 
     monkeypatch.setattr(files, "_NOWAIT", None)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from builders.state_files import state_file
 from contracts.catalogue import CatalogueContract
 from zarrlink.catalogue.interface import Catalogue
 from zarrlink.catalogue.memory import MemoryCatalogue
 from zarrlink.catalogue.sqlite import SqliteCatalogue
-from zarrlink.sqlite_file import SqliteFile
 
 
 class TestMemoryCatalogue(CatalogueContract):
@@ -21,5 +22,6 @@ class TestMemoryCatalogue(CatalogueContract):
 
 class TestSqliteCatalogue(CatalogueContract):
     @pytest.fixture
-    def catalogue(self, tmp_path: Path) -> Catalogue:
-        return SqliteCatalogue(SqliteFile(tmp_path / "state.sqlite"))
+    def catalogue(self, tmp_path: Path) -> Iterator[Catalogue]:
+        with state_file(tmp_path / "state.sqlite") as file:
+            yield SqliteCatalogue(file)

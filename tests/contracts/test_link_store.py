@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from builders.state_files import state_file
 from contracts.link_store import LinkStoreContract
 from zarrlink.links.interface import LinkStore
 from zarrlink.links.memory import MemoryLinks
 from zarrlink.links.sqlite import SqliteLinks
-from zarrlink.sqlite_file import SqliteFile
 
 
 class TestMemoryLinks(LinkStoreContract):
@@ -21,5 +22,6 @@ class TestMemoryLinks(LinkStoreContract):
 
 class TestSqliteLinks(LinkStoreContract):
     @pytest.fixture
-    def store(self, tmp_path: Path) -> LinkStore:
-        return SqliteLinks(SqliteFile(tmp_path / "state.sqlite"))
+    def store(self, tmp_path: Path) -> Iterator[LinkStore]:
+        with state_file(tmp_path / "state.sqlite") as file:
+            yield SqliteLinks(file)

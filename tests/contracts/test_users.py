@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from builders.state_files import state_file
 from contracts.users import UsersContract
 from zarrlink.errors import InvalidRequest
-from zarrlink.sqlite_file import SqliteFile
 from zarrlink.users.interface import User, Users, check_user_name, hash_user_token, new_user_token
 from zarrlink.users.sqlite import SqliteUsers
 
 
 class TestSqliteUsers(UsersContract):
     @pytest.fixture
-    def users(self, tmp_path: Path) -> Users:
-        return SqliteUsers(SqliteFile(tmp_path / "state.sqlite"))
+    def users(self, tmp_path: Path) -> Iterator[Users]:
+        with state_file(tmp_path / "state.sqlite") as file:
+            yield SqliteUsers(file)
 
 
 def test_the_token_of_a_user_is_not_in_the_state_file(tmp_path: Path) -> None:
     token = new_user_token()
-    SqliteUsers(SqliteFile(tmp_path / "state.sqlite")).add(User("anna", 7), hash_user_token(token))
-    for path in tmp_path.iterdir():
-        assert token.encode() not in path.read_bytes()
+    with state_file(tmp_path / "state.sqlite") as file:
+        SqliteUsers(file).add(User("anna", 7), hash_user_token(token))
+        for path in tmp_path.iterdir():
+            assert token.encode() not in path.read_bytes()
 
 
 def test_tokens_are_long_and_never_the_same() -> None:

@@ -247,6 +247,11 @@ def test_a_block_without_bytes_is_damage() -> None:
         table_of(with_boundary(data, 4, boundaries(data)[3])).spans(3, 1)
 
 
+@pytest.mark.parametrize(("block", "bound"), [(1, 17), (254, 270), (255, 272), (32**3, 32**3 + 128 + 16)])
+def test_the_longest_stream_of_a_block_is_that_of_lz4_compress_bound(block: int, bound: int) -> None:
+    assert stored_bytes_bound(block) == bound
+
+
 def test_a_block_longer_than_lz4_can_make_it_is_damage() -> None:
     data, limit = small_file() + bytes(200), stored_bytes_bound(64)
     start = boundaries(data)[3]

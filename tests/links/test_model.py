@@ -101,6 +101,10 @@ def test_a_day_ends_a_millisecond_before_the_next(day: datetime) -> None:
     assert 0 <= end - ms(day) < 24 * 3600 * 1000
 
 
+def test_the_last_day_that_can_be_written_down_has_an_end() -> None:
+    assert end_of_day_ms(datetime(9999, 12, 31, tzinfo=UTC)) == MAX_TIME_MS
+
+
 # --- life ---
 
 

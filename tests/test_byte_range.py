@@ -61,7 +61,7 @@ def test_a_range_gives_its_part(header: str, part: bytes) -> None:
         "bytes=0-1\n",
         "items=0-1",
         "0-1",
-        "bytes=" + "9" * 19 + "-",
+        "bytes=" + "9" * 4001 + "-",
     ],
 )
 def test_what_makes_no_sense_is_ignored(header: str) -> None:

@@ -19,7 +19,16 @@ from zarrlink.formats.shard_index import index_bytes
 from zarrlink.formats.wkw import BlockType, WkwHeader, morton_index, morton_position, run_sides, stored_bytes_bound
 from zarrlink.formats.wkw_writer import wkw_header
 from zarrlink.geometry import BoundingBox, Mag, Vec3, VoxelSize
-from zarrlink.layer import MAX_ANSWER_BYTES, MAX_CHUNK_BYTES, MAX_SHARD_SIDE, Layer, Level, StoredMag, lay_out
+from zarrlink.layer import (
+    MAX_ANSWER_BYTES,
+    MAX_BLOCK_BYTES,
+    MAX_CHUNK_BYTES,
+    MAX_SHARD_SIDE,
+    Layer,
+    Level,
+    StoredMag,
+    lay_out,
+)
 
 MIB = 2**20
 # API Gateway and Lambda: 6 MB, of which base64 takes a quarter.
@@ -86,6 +95,7 @@ def layers(draw: st.DrawFn) -> Layer:
     for mag in draw(mag_sets):
         other = draw(kinds)
         mags[mag] = replace(first, block_side=other.block_side, file_side=other.file_side)
+    assume(all(header.block_bytes <= MAX_BLOCK_BYTES for header in mags.values()))
     box = draw(boxes)
     view_box = draw(st.none() | boxes)
     assume(view_box is None or box.intersection(view_box) is not None)
@@ -186,12 +196,14 @@ def test_a_chunk_is_a_block_or_a_power_of_two_part_of_it(layer: Layer) -> None:
 
 @given(kinds)
 def test_blocks_above_4_mib_are_cut_and_no_others(kind: WkwHeader) -> None:
+    assume(kind.block_bytes <= MAX_BLOCK_BYTES)
     level = laid_out({Mag(1, 1, 1): kind}, BoundingBox((0, 0, 0), (600, 600, 600))).levels[0]
     assert level.cuts_blocks == (kind.block_bytes > 4 * MIB)
 
 
 @given(kinds)
 def test_a_cut_chunk_is_as_large_as_4_mib_and_128_voxels_a_side_allow(kind: WkwHeader) -> None:
+    assume(kind.block_bytes <= MAX_BLOCK_BYTES)
     level = laid_out({Mag(1, 1, 1): kind}, BoundingBox((0, 0, 0), (600, 600, 600))).levels[0]
     if level.cuts_blocks:
         voxels = math.prod(level.chunk)
@@ -399,3 +411,9 @@ def test_a_fingerprint_does_not_depend_on_how_blocks_are_compressed() -> None:
 )
 def test_a_fingerprint_changes_with_what_a_reader_holds(other: Layer) -> None:
     assert other.fingerprint() != laid_out(ONE, BOX).fingerprint()
+
+
+def test_a_block_that_could_not_be_held_is_refused_by_name() -> None:
+    header = WkwHeader(256, 1, BlockType.LZ4, 1, 9, 0)
+    with pytest.raises(UnsupportedLayer, match="more than 134217728 bytes"):
+        laid_out({Mag(1, 1, 1): header}, BoundingBox((0, 0, 0), (9, 9, 9)))

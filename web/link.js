@@ -86,7 +86,8 @@ function showFailure(error) {
   const failure = byId("failure");
   document.title = gone ? "Link no longer open" : "Zarr link";
   byId("name").textContent = gone ? "This link is no longer open" : "The link could not be read";
-  failure.querySelector("p").textContent = gone ? `${error.message} Ask its owner for a new one.` : sentenceOf(error);
+  const reason = error.message.replace(/\.$/, "");
+  failure.querySelector("p").textContent = gone ? `${reason}. Ask its owner for a new one.` : sentenceOf(error);
   failure.querySelector("button").hidden = gone;
   failure.hidden = false;
 }

@@ -11,8 +11,8 @@ import uvicorn
 from zarrlink.errors import InvalidRequest
 from zarrlink.http.api import ApiServices, create_api
 from zarrlink.http.api_door import ApiDoor
-from zarrlink.http.page import read_page_html
 from zarrlink.http.asgi import Door
+from zarrlink.http.page import read_page_html
 from zarrlink.http.routes import DataPath
 from zarrlink.streaming import Streamer
 from zarrlink_local.machine import Machine, now_ms

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -17,17 +18,23 @@ from zarrlink.formats.lz4_block import decode_lz4
 from zarrlink.formats.wkw import HEADER_BYTES, TableSlice, WkwHeader, raw_spans, table_range
 from zarrlink.library import Library
 
-_DATA_FILE: Final = re.compile(r"z[0-9]+/y[0-9]+/x[0-9]+\.wkw", re.ASCII)
+# What a mag folder holds: folders of a z, in them folders of a y, in them files of an x.
+_LEVELS: Final = tuple(re.compile(form, re.ASCII) for form in (r"z[0-9]+", r"y[0-9]+", r"x[0-9]+\.wkw"))
 _BLOCKS_AT_ONCE: Final = 512
 
 
 @dataclass(slots=True)
 class Report:
-    """What was found. `checksums`: path below the dataset -> SHA-256."""
+    """What was found. `checksums`: path below the dataset -> SHA-256.
+
+    `skipped`: layers of other formats, not verified. `notes`: what is unusual, yet no damage.
+    """
 
     files: int = 0
     blocks: int = 0
     damage: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     checksums: dict[str, str] = field(default_factory=dict)
 
 
@@ -40,7 +47,9 @@ async def verify_dataset(library: Library, record: DatasetRecord, progress: Call
     description = await library.describe(record)
     report = Report()
     report.damage += [f"layer {name}: {reason}" for name, reason in description.unreadable.items()]
-    files = [(folder, path) for folder in _mag_folders(root, description, report) for path in sorted(_files(folder))]
+    files = [
+        (folder, path) for folder in _mag_folders(root, description, report) for path in _files(root, folder, report)
+    ]
     for done, (folder, path) in enumerate(files):
         progress(done, len(files))
         name = path.relative_to(root).as_posix()
@@ -50,7 +59,7 @@ async def verify_dataset(library: Library, record: DatasetRecord, progress: Call
         except ZarrlinkError as error:
             report.damage.append(f"{name}: {error}")
         except OSError as error:
-            report.damage.append(f"{name}: {error.strerror}")
+            report.damage.append(f"{name}: {_words(error)}")
     progress(len(files), max(len(files), 1))
     return report
 
@@ -59,17 +68,33 @@ def _mag_folders(root: Path, description: DatasetDescription, report: Report) ->
     folders: list[Path] = []
     for layer in description.layers:
         if layer.data_format != "wkw":
+            report.skipped.append(f"layer {layer.name}: it is stored as {layer.data_format}; verified is wkw")
             continue
         for mag in layer.mags:
-            found = [root / folder for folder in mag.folders if (root / folder / "header.wkw").is_file()]
+            try:
+                found = [root / folder for folder in mag.folders if _is_file(root / folder / "header.wkw")]
+            except OSError as error:
+                report.damage.append(f"layer {layer.name}: mag {mag.mag.literal}: {_words(error)}")
+                continue
             folders += found[:1]
             if not found:
                 report.damage.append(f"layer {layer.name}: mag {mag.mag.literal} has no header.wkw")
     return folders
 
 
+def _is_file(path: Path) -> bool:
+    """Unlike the method of Path, whose newer versions take what may not be looked at for absent."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
 def _verify_file(folder: Path, path: Path, name: str, report: Report) -> None:
-    expected = WkwHeader.from_bytes((folder / "header.wkw").read_bytes()[:HEADER_BYTES], key=name)
+    expected = _read_header(folder, name)
+    # Opening a FIFO would wait for good.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise CorruptFile("not a regular file", key=name)
     with path.open("rb") as stream:
         for span, block in _blocks(stream, path.stat().st_size, expected, name):
             if expected.compressed:
@@ -81,6 +106,10 @@ def _verify_file(folder: Path, path: Path, name: str, report: Report) -> None:
         report.checksums[name] = hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def _read_header(folder: Path, name: str) -> WkwHeader:
+    return WkwHeader.from_bytes((folder / "header.wkw").read_bytes()[:HEADER_BYTES], key=name)
+
+
 def compare(known: dict[str, str], found: dict[str, str]) -> list[str]:
     """What differs from a manifest: changed, missing and new files."""
     changed = [
@@ -90,10 +119,31 @@ def compare(known: dict[str, str], found: dict[str, str]) -> list[str]:
     return changed + missing + [f"{name}: not in the manifest" for name in sorted(found.keys() - known.keys())]
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*.wkw"):
-        if _DATA_FILE.fullmatch(path.relative_to(folder).as_posix()):
-            yield path
+def _files(root: Path, folder: Path, report: Report) -> list[Path]:
+    """The data files of a mag. Symbolic links are followed as the server does; what cannot be listed is damage."""
+    found, damaged = [folder], len(report.damage)
+    for level in _LEVELS:
+        entries: list[Path] = []
+        for parent in found:
+            try:
+                entries += sorted(path for path in parent.iterdir() if level.fullmatch(path.name))
+            except OSError as error:
+                report.damage.append(f"{parent.relative_to(root).as_posix()}: cannot be listed: {_words(error)}")
+        found = entries
+    if not found and len(report.damage) == damaged:
+        name = folder.relative_to(root).as_posix()
+        report.notes.append(f"{name}: no data file, so all of it is fill value")
+        try:
+            _read_header(folder, name)
+        except ZarrlinkError as error:
+            report.damage.append(f"{name}/header.wkw: {error}")
+        except OSError as error:
+            report.damage.append(f"{name}/header.wkw: {_words(error)}")
+    return found
+
+
+def _words(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _blocks(stream: BinaryIO, length: int, expected: WkwHeader, name: str) -> Iterator[tuple[int, bytes]]:

@@ -42,6 +42,13 @@ class RangeNotSatisfiable(ZarrlinkError):
         self.length = length
 
 
+class BodyTooLarge(ZarrlinkError):
+    """A request whose body is longer than its door takes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the body of a request may have at most {limit} bytes here")
+
+
 class NotSignedIn(ZarrlinkError):
     """No user token, or one that is not known."""
 

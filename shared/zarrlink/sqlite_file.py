@@ -45,11 +45,20 @@ class SqliteFile:
                 _create(path)
             (owner,), (version,) = self.rows("PRAGMA application_id") + self.rows("PRAGMA user_version")
         except (sqlite3.Error, OSError) as error:
+            self.close()
             raise ValueError(f"{path} cannot be used as a state file: {error}") from error
-        if owner != APPLICATION_ID:
-            raise ValueError(f"{path} is a database, but no state file of zarrlink")
-        if version != SCHEMA_VERSION:
-            raise ValueError(f"{path} was written by another version of zarrlink (schema {version})")
+        if owner != APPLICATION_ID or version != SCHEMA_VERSION:
+            self.close()
+            what = f"was written by another version of zarrlink (schema {version})"
+            raise ValueError(
+                f"{path} {what if owner == APPLICATION_ID else 'is a database, but no state file of zarrlink'}"
+            )
+
+    def close(self) -> None:
+        """Close this thread's connection; the next call opens another."""
+        connection: sqlite3.Connection | None = self._local.__dict__.pop("connection", None)
+        if connection is not None:
+            connection.close()
 
     def rows(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """The rows of a SELECT, as of the last finished transaction of any process."""
@@ -63,7 +72,9 @@ class SqliteFile:
         try:
             yield connection
         except BaseException:
-            connection.execute("ROLLBACK")
+            # A full disk, for one, has SQLite roll back by itself.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
 

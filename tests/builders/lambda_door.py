@@ -22,6 +22,17 @@ from zarrlink.http.routes import DataPath
 from zarrlink.links.dynamodb import DynamoLinks
 from zarrlink.storage.s3 import S3Source
 
+# What the template sets, with names that lead nowhere.
+ENVIRONMENT = {
+    "LINKS_TABLE": "links",
+    "CATALOGUE_TABLE": "catalogue",
+    "USERS_TABLE": "users",
+    "LINK_KEYS_SECRET": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:keys",
+    "HEAD_WITH_BODY": "false",
+    "POWERTOOLS_SERVICE_NAME": "stream",
+    "POWERTOOLS_METRICS_NAMESPACE": "zarrlink",
+    "AWS_REGION": "eu-central-1",
+}
 FUNCTIONS = Path(__file__).parents[2] / "functions"
 
 

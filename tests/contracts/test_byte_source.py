@@ -186,12 +186,6 @@ def test_a_symlink_is_followed(root: Path) -> None:
     assert bytes(blob(LocalFiles(root), "alias").data) == DATA
 
 
-def test_a_symlink_into_nothing_is_absent(root: Path) -> None:
-    (root / "alias").symlink_to("nowhere")
-    assert read(LocalFiles(root), "alias") is None
-    assert stat(LocalFiles(root), "alias") is None
-
-
 def test_a_replaced_file_of_the_same_length_and_time_is_another_object(root: Path) -> None:
     path, source = root / "x", LocalFiles(root)
     path.write_bytes(DATA)

@@ -8,19 +8,8 @@ from types import ModuleType
 import pytest
 
 from builders.door import BACKENDS
-from builders.lambda_door import LambdaBackend, load_function
+from builders.lambda_door import ENVIRONMENT, LambdaBackend, load_function
 from builders.moto_aws import MotoAws, moto_aws
-
-ENVIRONMENT = {
-    "LINKS_TABLE": "links",
-    "CATALOGUE_TABLE": "catalogue",
-    "USERS_TABLE": "users",
-    "LINK_KEYS_SECRET": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:keys",
-    "HEAD_WITH_BODY": "false",
-    "POWERTOOLS_SERVICE_NAME": "stream",
-    "POWERTOOLS_METRICS_NAMESPACE": "zarrlink",
-    "AWS_REGION": "eu-central-1",
-}
 
 
 @pytest.fixture(scope="module")

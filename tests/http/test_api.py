@@ -1,13 +1,17 @@
 """The JSON API, as WEBKNOSSOS's UI and scripts call it."""
 
-from collections.abc import Iterator
+import asyncio
+import json
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from builders.wkw_files import LayerFiles, dataset, ramp, write_tree
 from zarrlink.geometry import Mag
+from zarrlink.http.api_door import App
 from zarrlink.users.interface import User, hash_user_token
 from zarrlink_local.machine import Machine, open_machine
 from zarrlink_local.scan import register_below
@@ -168,6 +172,93 @@ def test_bad_input_is_named(client: TestClient, dataset_id: str, name: str) -> N
     assert client.get(LINKS, headers=ANN).json() == [], "nothing half-made"
 
 
+MISTYPED = {
+    "expiry true": {"expirationDateTime": True},
+    "expiry digits": {"expirationDateTime": "1999999999999"},
+    "expiry float": {"expirationDateTime": 1999999999999.0},
+    "name number": {"name": 1},
+    "note list": {"note": ["x"]},
+    "box of booleans": {"scope": {"boundingBox": [True, False, False, True, True, True]}},
+    "box of digits": {"scope": {"boundingBox": ["0", "0", "0", "1", "1", "1"]}},
+    "layers of numbers": {"scope": {"layers": [1]}},
+    "mag number": {"scope": {"finestMag": 1}},
+}
+
+
+@pytest.mark.parametrize("name", MISTYPED)
+def test_json_of_another_type_is_refused_and_not_turned_into_ours(
+    client: TestClient, dataset_id: str, name: str
+) -> None:
+    reply = client.post(LINKS, headers=ANN, json={"dataset": dataset_id, **MISTYPED[name]})
+    assert reply.status_code == 400
+    assert next(iter(MISTYPED[name])) in reply.json()["detail"]
+    assert client.get(LINKS, headers=ANN).json() == []
+
+
+@pytest.mark.parametrize("name", ["expiry true", "expiry digits", "expiry float", "name number", "note list"])
+def test_a_change_is_as_strict(client: TestClient, dataset_id: str, name: str) -> None:
+    made = client.post(LINKS, headers=ANN, json={"dataset": dataset_id}).json()
+    assert client.put(f"{LINKS}/{made['id']}", headers=ANN, json=MISTYPED[name]).status_code == 400
+    assert client.get(f"{LINKS}/{made['id']}", headers=ANN).json() == {**made, "leftOut": []}
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"), [(["a"] * 1001, "at most 1000 items"), (["x" * 256], "at most 255 characters")]
+)
+def test_layers_are_bounded(client: TestClient, dataset_id: str, layers: list[str], words: str) -> None:
+    reply = client.post(LINKS, headers=ANN, json={"dataset": dataset_id, "scope": {"layers": layers}})
+    assert reply.status_code == 400
+    assert words in reply.json()["detail"]
+
+
+def post(api: App, chunks: int, headers: dict[str, str]) -> tuple[list[MutableMapping[str, Any]], int]:
+    """What is answered to a body of so many times 1 KiB, and how many of them were asked for."""
+    sent: list[MutableMapping[str, Any]] = []
+    asked = 0
+
+    async def receive() -> MutableMapping[str, Any]:
+        nonlocal asked
+        asked += 1
+        return {"type": "http.request", "body": b" " * 1024, "more_body": asked < chunks}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "method": "POST", "path": LINKS, "query_string": b"", "headers": raw}
+    asyncio.run(api({**scope, "http_version": "1.1", "scheme": "http"}, receive, send))
+    return sent, asked
+
+
+@pytest.mark.parametrize("declared", ["1048576", "9" * 5000])
+@pytest.mark.parametrize("user", [{}, ANN])
+def test_a_body_declared_too_large_is_not_read(machine: Machine, user: dict[str, str], declared: str) -> None:
+    sent, asked = post(create_app(machine, ""), 1024, {**user, "Content-Length": declared})
+    assert asked == 0
+    check_too_large(sent)
+
+
+@pytest.mark.parametrize("user", [{}, ANN])
+@pytest.mark.parametrize("declared", [{}, {"Content-Length": "10"}, {"Content-Length": "-1"}])
+def test_a_body_that_grows_too_large_is_not_read_to_its_end(machine: Machine, user: dict[str, str], declared) -> None:
+    sent, asked = post(create_app(machine, ""), 1024, {**user, **declared, "Content-Type": "application/json"})
+    assert asked == 65
+    check_too_large(sent)
+
+
+def test_a_body_up_to_the_limit_is_read(machine: Machine) -> None:
+    sent, asked = post(create_app(machine, ""), 64, {**ANN, "Content-Type": "application/json"})
+    assert asked == 64
+    assert sent[0]["status"] == 400, "spaces are no JSON"
+
+
+def check_too_large(sent: list[MutableMapping[str, Any]]) -> None:
+    start, body = sent
+    assert start["status"] == 413
+    assert dict(start["headers"])[b"content-type"] == b"application/problem+json"
+    assert "65536" in json.loads(body["body"])["detail"]
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b"\xff", b'{"dataset": ' + b"[" * 5000])
 def test_a_body_that_is_no_json_object_is_400(client: TestClient, body: bytes) -> None:
     reply = client.post(LINKS, headers={**ANN, "content-type": "application/json"}, content=body)
@@ -184,10 +275,31 @@ def test_what_a_link_opens_cannot_be_changed(client: TestClient, dataset_id: str
 def test_versions_are_routes_to_the_same_api(client: TestClient) -> None:
     for version in (10, 14, 16):
         assert client.get(f"/api/v{version}/datasets", headers=ANN).json()[0]["name"] == "mouse"
-    for version in (0, 9, 17, 9999):
+    for version in (0, 9, 17, 9999, "015", "0015", "00"):
         reply = client.get(f"/api/v{version}/datasets", headers=ANN)
         assert reply.status_code == 400
-        assert "10 to 16" in reply.json()["detail"]
+        assert f"10 to 16 are served, not {version}" in reply.json()["detail"]
+
+
+def test_a_slash_at_the_end_changes_nothing_and_sends_nobody_elsewhere(client: TestClient, dataset_id: str) -> None:
+    for path in ("/api/datasets", "/api/v14/datasets", LINKS, f"{LINKS}/byDataset/{dataset_id}"):
+        asked = {**ANN, "Host": "elsewhere.example"}
+        plain, slashed = (client.get(form, headers=asked, follow_redirects=False) for form in (path, f"{path}/"))
+        assert (plain.status_code, plain.json()) == (slashed.status_code, slashed.json()), path
+        assert slashed.status_code == 200
+    made = client.post(f"{LINKS}/", headers=ANN, json={"dataset": dataset_id}, follow_redirects=False)
+    assert made.status_code == 200
+    assert client.get("/api/datasets//", headers=ANN, follow_redirects=False).status_code == 404
+
+
+def test_head_is_get_without_the_body(client: TestClient) -> None:
+    for path, headers in (("/api/datasets", ANN), ("/api/datasets", {}), ("/api/openapi.json", {}), ("/api/v9/x", {})):
+        get, head = client.get(path, headers=headers), client.head(path, headers=headers)
+        assert head.content == b""
+        assert head.status_code == get.status_code
+        for name in ("content-type", "content-length"):
+            assert head.headers[name] == get.headers[name]
+    assert "HEAD" in client.patch(LINKS, headers=ANN).headers["allow"]
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,12 @@ ONE = Mag(1, 1, 1)
 
 def test_people_get_html_and_programs_get_json() -> None:
     door = open_door(dataset(LayerFiles("a", {ONE: ramp((8, 8, 8))})))
+    html = "text/html,application/json;q=0.9"
+    to_folder = door.send("GET", door.base, accept=html)
+    token = door.base.removeprefix("/zarr/")
+    assert (to_folder.status, header(to_folder, "location")) == (308, f"./{token}/")
     for path in (door.base, f"{door.base}/"):
-        page = door.send("GET", path, accept="text/html,application/json;q=0.9")
+        page = door.send("GET", f"{door.base}/", accept=html)
         facts = door.send("GET", path, accept="application/json")
         assert header(page, "content-type") == "text/html; charset=utf-8"
         assert header(facts, "content-type") == "application/json"

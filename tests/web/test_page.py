@@ -97,4 +97,4 @@ def test_a_dead_link_is_said_plainly(served: Served, browser) -> None:
 
     assert reply.status == 410
     page.get_by_role("heading", name="This link is no longer open").wait_for()
-    page.get_by_text("Ask its owner for a new one").wait_for()
+    page.get_by_text("not valid (any more). Ask its owner for a new one.").wait_for()

@@ -35,8 +35,10 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(error.format_message() + where)
     except click.Abort:
         sys.exit(130)
-    except (ZarrlinkError, ValueError) as error:
+    except (ZarrlinkError, ValueError, OverflowError) as error:
         _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     sys.exit(status if isinstance(status, int) else 0)
 
 

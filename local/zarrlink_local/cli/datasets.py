@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -75,15 +76,14 @@ def remove(dataset: str, state: Path, as_json: bool) -> None:
 )
 @with_state
 def verify(dataset: str, manifest: Path | None, state: Path, as_json: bool) -> None:
-    """Read and decode every block of DATASET (name or id). Exit status 1 where anything is damaged."""
+    """Read and decode every block of DATASET (name or id).
+
+    Exit status 1 where anything is damaged or nothing could be verified.
+    """
     machine = existing_machine(state)
     record = find_dataset(machine, dataset)
-    known = None
-    if manifest is not None and manifest.exists():
-        try:
-            known = dict(json.loads(manifest.read_text()))
-        except (ValueError, TypeError) as error:
-            raise InvalidRequest(f"{manifest} is not a manifest of ours") from error
+    # First, since verifying may take hours.
+    known = None if manifest is None else _read_manifest(manifest)
     with click.progressbar(length=1, label=f"verifying {record.name}", file=sys.stderr) as bar:
 
         def show(done: int, of: int) -> None:
@@ -95,13 +95,29 @@ def verify(dataset: str, manifest: Path | None, state: Path, as_json: bool) -> N
         except ZarrlinkError as error:
             raise InvalidRequest(f"{record.name}: {error}") from error
     damage = report.damage + ([] if known is None else compare(known, report.checksums))
-    if manifest is not None and known is None and not damage:
+    if manifest is not None and known is None and report.files and not damage:
         manifest.write_text(json.dumps(report.checksums, indent=0, sort_keys=True))
     if as_json:
-        print_json({"id": record.id, "files": report.files, "blocks": report.blocks, "damage": damage})
+        lists = {"damage": damage, "skipped": report.skipped, "notes": report.notes}
+        print_json({"id": record.id, "files": report.files, "blocks": report.blocks, **lists})
     else:
-        for line in damage:
-            click.echo(f"damaged: {line}")
+        for kind, lines in (("damaged", damage), ("not verified", report.skipped), ("note", report.notes)):
+            for line in lines:
+                click.echo(f"{kind}: {line}")
         click.echo(f"{report.files} files, {report.blocks} blocks, {len(damage)} damaged")
-    if damage:
+        if not report.files:
+            click.echo("nothing was verified")
+    if damage or not report.files:
         raise click.exceptions.Exit(1)
+
+
+def _read_manifest(manifest: Path) -> dict[str, str] | None:
+    """The checksums of a manifest, None where it is still to be written. Raises InvalidRequest where it cannot be."""
+    if not manifest.exists():
+        if not (manifest.parent.is_dir() and os.access(manifest.parent, os.W_OK)):
+            raise InvalidRequest(f"{manifest} cannot be written: {manifest.parent} is no folder, or not a writable one")
+        return None
+    try:
+        return dict(json.loads(manifest.read_text()))
+    except (ValueError, TypeError) as error:
+        raise InvalidRequest(f"{manifest} is not a manifest of ours") from error

@@ -45,12 +45,32 @@ def list_users(state: Path, as_json: bool) -> None:
 
 @users.command()
 @click.argument("name")
+@click.option(
+    "--revoke-links", "links", flag_value="revoke", help="Revoke the links of that user, at once and for good."
+)
+@click.option("--keep-links", "links", flag_value="keep", help="Leave them open: whoever gets that name next has them.")
 @with_state
-def remove(name: str, state: Path, as_json: bool) -> None:
-    """Remove a user; links of that user stay until they expire or are revoked."""
-    if not existing_machine(state).users.remove(name):
+def remove(name: str, links: str | None, state: Path, as_json: bool) -> None:
+    """Remove a user. One with links (also expired ones) goes only where it is said what becomes of them."""
+    machine = existing_machine(state)
+    if name not in {user.name for user in machine.users.all()}:
         raise InvalidRequest(f"there is no user {name!r}")
+    count = len(machine.links.of_owner(name))
+    if count and links is None:
+        raise InvalidRequest(f"{name} has {_links(count)}; say --revoke-links or --keep-links")
+    # First the token, so that no link is made meanwhile.
+    machine.users.remove(name)
+    left = machine.links.of_owner(name)
+    if links == "revoke":
+        for link in left:
+            machine.links.revoke(link.id, name, now_ms())
+    elif left:
+        click.echo(f"warning: {_links(len(left))} of {name} stay; a new user of that name would have them", err=True)
     if as_json:
-        print_json({"name": name, "removed": True})
+        print_json({"name": name, "removed": True, "linksRevoked" if links == "revoke" else "linksKept": len(left)})
     else:
-        click.echo(f"removed {name}")
+        click.echo(f"removed {name}" + (f" and revoked {_links(len(left))}" if links == "revoke" else ""))
+
+
+def _links(count: int) -> str:
+    return "1 link" if count == 1 else f"{count} links"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -99,9 +100,14 @@ def parse_description(data: bytes, *, name: str = "") -> DatasetDescription:
     )
 
 
+def is_text(text: str) -> bool:
+    """Whether it is made of letters, marks, signs and spaces: nothing that controls, hides or is half a character."""
+    return all(letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in text)
+
+
 def check_layer_name(name: str) -> None:
     """A layer's name is one segment of an address. Raises InvalidRequest for one that cannot be."""
-    if name in ("", ".", "..") or "/" in name or "\\" in name or not name.isprintable() or len(name) > 255:
+    if name in ("", ".", "..") or "/" in name or "\\" in name or not is_text(name) or len(name) > 255:
         raise InvalidRequest(f"{name[:40]!r} cannot be a layer name")
 
 
@@ -176,8 +182,8 @@ def _mags(entry: dict[str, Any], name: str) -> tuple[MagDescription, ...]:
 def _folders(path: object, name: str, mag: Mag) -> tuple[str, ...]:
     if path is None:
         return tuple(dict.fromkeys((f"{name}/{mag.literal}", f"{name}/{mag.dashed}")))
-    if not isinstance(path, str) or not path.isprintable():
-        raise InvalidRequest(f"the path of mag {mag.literal} is not printable text")
+    if not isinstance(path, str) or not is_text(path):
+        raise InvalidRequest(f"the path of mag {mag.literal} is not text")
     folder = posixpath.normpath(path)
     if "://" in path or folder.startswith("/") or folder.split("/")[0] == "..":
         raise InvalidRequest(f"mag {mag.literal} lies outside the dataset's folder, where zarrlink does not read")

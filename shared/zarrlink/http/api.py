@@ -62,6 +62,8 @@ def create_api(services: ApiServices) -> FastAPI:
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
+        # It would send the viewer to whatever Host the request named; `ApiDoor` takes both forms.
+        redirect_slashes=False,
     )
     app.state.services = services
     routes = _routes(services)
@@ -80,7 +82,7 @@ def _routes(services: ApiServices) -> APIRouter:  # noqa: C901 (a list of routes
 
     answers: dict[int | str, dict[str, Any]] = {
         status: {"model": ProblemBody, "content": {problems.PROBLEM_JSON: {}}}
-        for status in (400, 401, 404, 405, 422, 502, 503)
+        for status in (400, 401, 404, 405, 413, 422, 502, 503)
     }
     api = APIRouter(prefix="/api", responses=answers)
 
@@ -187,4 +189,7 @@ def _methods_at(request: Request) -> tuple[str, ...]:
         for route in request.app.state.routes
         if isinstance(route, Route) and route.path_regex.match(request.url.path)
     ]
-    return tuple(sorted({method for route in fitting for method in route.methods or ()}))
+    methods = {method for route in fitting for method in route.methods or ()}
+    if "GET" in methods:
+        methods.add("HEAD")  # `ApiDoor` answers it
+    return tuple(sorted(methods))

@@ -7,12 +7,15 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from importlib import resources
 from typing import Any, Final
 
-from zarrlink.errors import InvalidRequest, UnknownKey
+from zarrlink.errors import BodyTooLarge, InvalidRequest, UnknownKey
 from zarrlink.http import problems
 from zarrlink.http.api import CURRENT_VERSION, OLDEST_VERSION
 from zarrlink.http.message import Response
 
 _VERSIONED: Final = re.compile(r"/api/v([0-9]{1,4})(/.*)", re.ASCII)
+_VERSIONS: Final = {str(version) for version in range(OLDEST_VERSION, CURRENT_VERSION + 1)}
+# Room for a scope of 1000 layers with names of 60 characters, or for a link of 200 layers sent back whole.
+MAX_BODY_BYTES: Final = 64 * 1024
 _WEB_FILE: Final = re.compile(r"/web/([a-z0-9_]+\.(js|css))", re.ASCII)
 _WEB_TYPES: Final = {"js": b"text/javascript; charset=utf-8", "css": b"text/css; charset=utf-8"}
 Scope = MutableMapping[str, Any]
@@ -22,10 +25,15 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class ApiDoor:
-    """An ASGI application: `/api/...` to `api`, `/web/...` from the package, nothing else."""
+    """An ASGI application: `/api/...` to `api`, `/web/...` from the package, nothing else.
 
-    def __init__(self, api: App) -> None:
+    Bodies longer than `max_body_bytes` are refused before anything else: the framework reads them whole, and only then
+    asks who sent them. Routes that take uploads will need a limit of their own here.
+    """
+
+    def __init__(self, api: App, *, max_body_bytes: int = MAX_BODY_BYTES) -> None:
         self._api = api
+        self._max_body_bytes = max_body_bytes
         files = [file for file in resources.files("zarrlink_web").iterdir() if file.name.endswith((".js", ".css"))]
         self._files = {file.name: file.read_bytes() for file in files}
 
@@ -35,14 +43,22 @@ class ApiDoor:
             return
         path: str = scope["path"]
         versioned = _VERSIONED.fullmatch(path)
-        if versioned and not OLDEST_VERSION <= int(versioned[1]) <= CURRENT_VERSION:
-            sentence = f"API versions {OLDEST_VERSION} to {CURRENT_VERSION} are served, not {int(versioned[1])}"
+        if versioned and versioned[1] not in _VERSIONS:
+            sentence = f"API versions {OLDEST_VERSION} to {CURRENT_VERSION} are served, not {versioned[1]}"
             await send_response(problems.reply(InvalidRequest(sentence)), scope, send)
         elif path.startswith("/api/"):
-            path = "/api" + versioned[2] if versioned else path
-            await self._api({**scope, "path": path, "raw_path": path.encode()}, receive, send)
+            path = ("/api" + versioned[2] if versioned else path).removesuffix("/")
+            await self._answer({**scope, "path": path, "raw_path": path.encode()}, receive, send)
         else:
             await send_response(self._file(path, scope["method"]), scope, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = _Exchange(scope, receive, send, self._max_body_bytes)
+        if _declared_length(scope) > self._max_body_bytes:
+            await exchange.refuse()
+        else:
+            method = "GET" if exchange.is_head else scope["method"]
+            await self._api({**scope, "method": method}, exchange.receive, exchange.send)
 
     def _file(self, path: str, method: str) -> Response:
         file = _WEB_FILE.fullmatch(path)
@@ -56,6 +72,46 @@ class ApiDoor:
             (b"x-content-type-options", b"nosniff"),
         )
         return Response(200, headers, body)
+
+
+class _Exchange:
+    """A request and its reply: counts the body, sends none in answer to HEAD."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, max_body_bytes: int) -> None:
+        self.is_head = scope["method"] == "HEAD"
+        self._scope, self._receive, self._send = scope, receive, send
+        self._max_body_bytes = max_body_bytes
+        self._received_bytes = 0
+        self._refused = False
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        """The next piece of the body. Raises BodyTooLarge, having answered, when it is one too many."""
+        message = await self._receive()
+        self._received_bytes += len(message.get("body", b""))
+        if self._received_bytes > self._max_body_bytes:
+            await self.refuse()
+            raise BodyTooLarge(self._max_body_bytes)
+        return message
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        # What the framework makes of our exception comes after our own answer.
+        if self._refused:
+            return
+        if self.is_head and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await self._send(message)
+
+    async def refuse(self) -> None:
+        if not self._refused:
+            self._refused = True
+            await send_response(problems.reply(BodyTooLarge(self._max_body_bytes)), self._scope, self._send)
+
+
+def _declared_length(scope: Scope) -> int:
+    """The body's length in bytes by its header; 0 where that says nothing, for the body is counted as well."""
+    text: bytes = dict(scope["headers"]).get(b"content-length", b"")
+    # More digits than any length has, and than Python would turn into a number.
+    return int(text[:20]) if text.isdigit() else 0
 
 
 async def send_response(response: Response, scope: Scope, send: Send) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from zarrlink.formats.datasource import MAX_LAYERS
 from zarrlink.geometry import BoundingBox, Mag
 from zarrlink.http.page import layer_paths
 from zarrlink.links.interface import KEEP
@@ -13,13 +15,22 @@ from zarrlink.links.model import MAX_NAME, MAX_NOTE, Link
 from zarrlink.links.service import LinkRequest
 from zarrlink.links.token import KeyRing
 
+# As long as `check_layer_name` lets a layer's name be.
+MAX_LAYER_NAME: Final = 255
+# Strict: a `true` or a "1999999999999" where a number belongs is a mistake, never a moment to expire at.
+_GIVEN: Final = ConfigDict(strict=True)
+_GIVEN_EXACTLY: Final = ConfigDict(strict=True, extra="forbid")
+LayerName = Annotated[str, Field(max_length=MAX_LAYER_NAME)]
+
 
 class Scope(BaseModel):
     """What a link opens of its dataset."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = _GIVEN_EXACTLY
 
-    layers: list[str] | None = Field(None, description="Layer names; absent: every layer that can be streamed now.")
+    layers: Annotated[list[LayerName], Field(max_length=MAX_LAYERS)] | None = Field(
+        None, description="Layer names; absent: every layer that can be streamed now."
+    )
     boundingBox: list[int] | None = Field(  # noqa: N815 (JSON in WEBKNOSSOS's manner)
         None, description="x, y, z, width, height, depth in mag-1 voxels; nothing outside is ever sent."
     )
@@ -29,7 +40,7 @@ class Scope(BaseModel):
 class NewLinkBody(BaseModel):
     """A link to make: to a dataset or to an annotation."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = _GIVEN_EXACTLY
 
     dataset: str | None = Field(None, description="Id of a dataset.")
     annotation: str | None = Field(None, description="Id of an annotation, or of a dataset.")
@@ -56,6 +67,8 @@ class NewLinkBody(BaseModel):
 
 class LinkChangeBody(BaseModel):
     """What to change; what is absent stays. The token and what the link opens never change."""
+
+    model_config = _GIVEN
 
     dataset: str | None = None
     annotation: str | None = None

@@ -35,6 +35,7 @@ TABLE: Final[dict[type[BaseException], Problem]] = {
     errors.MethodNotAllowed: Problem(405, "method-not-allowed", "The method is not accepted here"),
     errors.LinkGone: Problem(410, "link-gone", "The link does not open this"),
     errors.SourceReplaced: Problem(410, "replaced", "The data behind the link was replaced"),
+    errors.BodyTooLarge: Problem(413, "body-too-large", "The body of the request is too large"),
     errors.RangeNotSatisfiable: Problem(416, "range-not-satisfiable", "The range holds no byte of the object"),
     errors.UnsupportedLayer: Problem(422, "unsupported-layer", "The layer cannot be streamed"),
     errors.AnswerTooLarge: Problem(500, "answer-too-large", "The answer is too large", logging.ERROR),

@@ -6,7 +6,7 @@ import calendar
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from zarrlink.errors import InvalidRequest, LinkGone
@@ -64,8 +64,8 @@ def default_expiry_ms(created_ms: int) -> int:
 
 def end_of_day_ms(day: datetime) -> int:
     """23:59:59.999 UTC of that day, in ms since 1970."""
-    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
-    return int(midnight.timestamp()) * 1000 - 1
+    # In numbers, since the last day of all (9999-12-31) has no next one.
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000 + 86_400_000 - 1
 
 
 def check_expiry(expires_ms: int | None) -> None:

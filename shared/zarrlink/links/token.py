@@ -75,6 +75,9 @@ def load_or_create_keys(path: Path) -> KeyRing:
         try:
             with os.fdopen(descriptor, "w") as out:
                 json.dump(ring, out)
+                # Tokens are worth nothing without it: it must outlast a power cut.
+                out.flush()
+                os.fsync(descriptor)
             with contextlib.suppress(FileExistsError):
                 os.link(draft, path)
         finally:

@@ -93,8 +93,12 @@ class LocalFiles:
 
     def _path(self, key: str) -> str:
         # Keys come from our own code and from checked descriptions; this is the second lock on the door.
-        if key.startswith("/") or not key.isprintable() or ".." in key.split("/"):
-            raise SourceUnavailable("the key leaves the folder, or is no name of a file", key=key)
+        if key.startswith("/") or "\0" in key or ".." in key.split("/"):
+            raise SourceUnavailable("the key leaves the folder", key=key)
+        try:
+            os.fsencode(key)
+        except UnicodeEncodeError as error:
+            raise SourceUnavailable("the key is no name of a file", key=repr(key)) from error
         return self._prefix + key
 
 

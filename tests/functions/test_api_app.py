@@ -1,0 +1,93 @@
+"""The `api` function: a link made through API Gateway's events, over DynamoDB and S3."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from builders.lambda_door import ENVIRONMENT, S3Objects, load_function, rest_event
+from builders.moto_aws import REGION, MotoAws
+from builders.wkw_files import LayerFiles, dataset, ramp
+from zarrlink.aws_tables import CATALOGUE, LINKS, USERS
+from zarrlink.catalogue.dynamodb import DynamoCatalogue
+from zarrlink.geometry import Mag
+from zarrlink.http.message import Request
+from zarrlink.users.dynamodb import DynamoUsers
+from zarrlink.users.interface import User, hash_user_token
+
+CONTEXT = SimpleNamespace(aws_request_id="request-1", function_name="api", memory_limit_in_mb=512)
+
+
+@pytest.fixture
+def api(aws: MotoAws, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    dynamodb = aws.client("dynamodb")
+    catalogue, users, bucket = aws.new_table(CATALOGUE), aws.new_table(USERS), aws.new_bucket()
+    secret = aws.client("secretsmanager").create_secret(
+        Name=f"keys-{bucket}", SecretString=json.dumps({"current": "a", "a": "x" * 64})
+    )["ARN"]
+    for name, value in {
+        **ENVIRONMENT,
+        "LINKS_TABLE": aws.new_table(LINKS),
+        "CATALOGUE_TABLE": catalogue,
+        "USERS_TABLE": users,
+        "LINK_KEYS_SECRET": secret,
+        "AWS_ENDPOINT_URL": aws.endpoint,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+    }.items():
+        monkeypatch.setenv(name, value)
+    S3Objects(aws.client("s3"), bucket).update(dataset(LayerFiles("em", {Mag(1, 1, 1): ramp((20, 20, 20))})))
+    record = DynamoCatalogue(dynamodb, catalogue).register("mouse", f"s3://{bucket}", 1)
+    DynamoUsers(dynamodb, users).add(User("ann", 1), hash_user_token("token"))
+    return SimpleNamespace(function=load_function("api"), dataset=record.id)
+
+
+def call(api: SimpleNamespace, method: str, path: str, body: Any = None, token: str = "token") -> tuple[int, Any]:
+    headers = {b"x-auth-token": token.encode(), b"content-type": b"application/json"}
+    event = {**rest_event(Request(method, path, headers)), "resource": "/api/{proxy+}"}
+    if body is not None:
+        event["body"] = json.dumps(body)
+    answer = api.function.handler(event, CONTEXT)
+    text = base64.b64decode(answer["body"]) if answer["isBase64Encoded"] else answer["body"]
+    return answer["statusCode"], json.loads(text)
+
+
+def test_a_link_is_made_listed_changed_and_revoked(api: SimpleNamespace) -> None:
+    status, made = call(api, "POST", "/api/zarrPrivateLinks", {"dataset": api.dataset, "name": "For Ann"})
+    assert status == 200, made
+    own = "https://abc123.execute-api.eu-central-1.amazonaws.com/v1"
+    assert made["page"] == f"{own}/zarr/{made['accessToken']}/"
+    assert call(api, "GET", "/api/v14/zarrPrivateLinks") == (200, [made])
+    status, changed = call(api, "PUT", f"/api/zarrPrivateLinks/{made['id']}", {"expirationDateTime": None})
+    assert (status, changed["expirationDateTime"]) == (200, None)
+    assert call(api, "DELETE", f"/api/zarrPrivateLinks/{made['id']}")[0] == 200
+    assert call(api, "GET", "/api/zarrPrivateLinks") == (200, [])
+
+
+def test_a_stranger_is_asked_to_sign_in(api: SimpleNamespace) -> None:
+    status, problem = call(api, "GET", "/api/datasets", token="wrong")
+    assert (status, problem["status"]) == (401, 401)
+
+
+def test_the_pages_files_come_from_the_package(api: SimpleNamespace) -> None:
+    answer = api.function.handler(rest_event(Request("GET", "/web/link.js", {})), CONTEXT)
+    assert answer["statusCode"] == 200
+    assert answer["headers"]["content-type"].startswith("text/javascript")
+
+
+def test_one_line_a_request_without_the_address(api: SimpleNamespace) -> None:
+    out = io.StringIO()
+    (handler,) = api.function.LOGGER.handlers
+    handler.setStream(out)
+    call(api, "GET", "/api/zarrPrivateLinks/AAAAAAAAAAAAAAAA")
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    (line,) = [line for line in lines if line["message"] == "request"]
+    assert (line["method"], line["route"], line["status"]) == ("GET", "/api/{proxy+}", 404)
+    assert "AAAAAAAAAAAAAAAA" not in json.dumps(lines)

@@ -1,0 +1,26 @@
+"""What a function reads from its environment."""
+
+import pytest
+
+from zarrlink.settings import ApiSettings, StreamSettings
+
+NEEDED = {"LINKS_TABLE": "l", "CATALOGUE_TABLE": "c", "LINK_KEYS_SECRET": "s"}
+
+
+def test_what_is_not_set_has_its_default() -> None:
+    assert StreamSettings.from_environment(NEEDED) == StreamSettings("l", "c", "s", 300, True, False)
+
+
+def test_what_is_set_counts() -> None:
+    given = {**NEEDED, "LINK_VIEWER_MAX_AGE": "0", "HEAD_WITH_BODY": "false", "CHECK_BLOCKS": "True", "OTHER": "x"}
+    assert StreamSettings.from_environment(given) == StreamSettings("l", "c", "s", 0, False, True)
+    assert ApiSettings.from_environment({**NEEDED, "USERS_TABLE": "u", "PUBLIC_URL": ""}).public_url == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("LINKS_TABLE", ""), ("LINK_VIEWER_MAX_AGE", "soon"), ("LINK_VIEWER_MAX_AGE", "-1"), ("HEAD_WITH_BODY", "yes")],
+)
+def test_what_does_not_fit_is_refused_by_its_name(name: str, value: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        StreamSettings.from_environment({**NEEDED, name: value})

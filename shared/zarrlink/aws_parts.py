@@ -30,7 +30,7 @@ class LazyClient:
             from botocore.config import Config
 
             # Somebody waits for a chunk: the defaults (60 s, several tries) outlast the gateway.
-            patience = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 3})
+            patience = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 3})
             self._client = botocore.session.get_session().create_client(self._service, config=patience)
         return getattr(self._client, name)
 

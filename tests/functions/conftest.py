@@ -23,7 +23,9 @@ def stream() -> Iterator[ModuleType]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
-        yield load_function("stream")
+        stream = load_function("stream")
+        yield stream
+        stream.LOOP.close()
 
 
 @pytest.fixture(scope="module")

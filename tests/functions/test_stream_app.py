@@ -72,6 +72,7 @@ def cloud(aws: MotoAws) -> Iterator[SimpleNamespace]:
         DynamoLinks(aws.client("dynamodb"), links).add(link)
         token = read_key_ring(aws.client("secretsmanager"), secret).token(link.id)
         yield SimpleNamespace(stream=stream, token=token, objects=objects)
+        stream.LOOP.close()
 
 
 def call(cloud: SimpleNamespace, below: str, method: str = "GET", **headers: str) -> dict[str, Any]:

@@ -1,0 +1,89 @@
+"""Results as Markdown, and what they were measured on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    caption: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(slots=True)
+class Part:
+    """One part of the results; `intro` says what was done."""
+
+    title: str
+    intro: str
+    tables: list[Table] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        pieces = [f"## {self.title}", self.intro]
+        for table in self.tables:
+            lines = ["| " + " | ".join(row) + " |" for row in (table.head, ["---"] * len(table.head), *table.rows)]
+            pieces += [f"**{table.caption}**", "\n".join(lines)]
+        if self.notes:
+            pieces.append("\n".join(f"* {note}" for note in self.notes))
+        return "\n\n".join(pieces) + "\n"
+
+
+def at_least(ratio: float, aim: float) -> str:
+    """A ratio beside the aim that it should reach."""
+    return f"{ratio:.3g} (aim {aim:g}: {'met' if ratio >= aim else 'missed'})"
+
+
+def at_most(ratio: float, aim: float) -> str:
+    """A ratio beside the aim that it should not exceed."""
+    return f"{ratio:.3g} (aim {aim:g}: {'met' if ratio <= aim else 'missed'})"
+
+
+def load() -> str:
+    """The load averages over 1, 5 and 15 minutes."""
+    return " ".join(f"{average:.2f}" for average in os.getloadavg())
+
+
+def document(command: str, parts: Sequence[Part], load_before: str) -> str:
+    """The whole results file."""
+    facts = [
+        f"* {datetime.now(UTC):%Y-%m-%d}, by `{command}`",
+        f"* {_cpu()}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}; {_versions()}",
+        f"* load average before {load_before}, after {load()}",
+    ]
+    head = (
+        "# Benchmarks\n\nRatios are against a peer in the same run: contestants take turns, and medians of the rounds are"
+        " shown. Absolute numbers are this machine's on that day.\n\n"
+    )
+    return head + "\n".join(facts) + "\n\n" + "\n".join(part.markdown() for part in parts)
+
+
+def _cpu() -> str:
+    found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found[1] if found else platform.machine()
+
+
+def _versions() -> str:
+    known = []
+    for package in ("uvicorn", "uvloop", "httptools", "granian", "numcodecs", "lz4"):
+        try:
+            known.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            known.append(f"no {package}")
+    for program, pattern in (("nginx", r"nginx/([\d.]+)"), ("wrk", r"wrk (?:debian/)?([\d.]+)")):
+        if path := shutil.which(program):
+            said = subprocess.run([path, "-v"], capture_output=True, text=True, check=False)
+            found = re.search(pattern, said.stderr + said.stdout)
+            known.append(f"{program} {found[1] if found else '?'}")
+    return ", ".join(known)

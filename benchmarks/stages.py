@@ -18,12 +18,14 @@ from data import linked
 from measure import Scale, interleaved, medians
 from report import Table
 
+from zarrlink.answers import Served
 from zarrlink.byte_range import ByteRange
 from zarrlink.formats.zarr_keys import chunk_key, parse_key
 from zarrlink.http.routes import reply_served
 from zarrlink.jump_tables import JumpTables
-from zarrlink.streaming import Served, Streamer
+from zarrlink.streaming import Streamer
 from zarrlink.transcode import ArrayForm, ChunkPlan, ChunkShape, Stored
+from zarrlink.wkw_chunks import WkwChunks
 from zarrlink_local.machine import now_ms
 from zarrlink_local.server import create_app
 
@@ -56,14 +58,16 @@ class Application:
         self.linked = linked(dataset, state)
         machine = self.linked.machine
         self.app = create_app(machine, "http://127.0.0.1")
-        self.streamer = Streamer(machine.library, time.monotonic)
+        self.streamer = Streamer(machine.library)
         self.tables = JumpTables(time.monotonic)
         self.calls = asyncio.run(self._calls(calls))
 
     async def _calls(self, count: int) -> list[Call]:
         link = self.linked.link
         opened = await self.streamer.open(link.view, link.geometry, LAYER)
-        self.opened, self.form = opened, opened.forms(DIALECT)[0]
+        chunks = opened.chunks(DIALECT)[0]
+        assert isinstance(chunks, WkwChunks)
+        self.source, self.form = chunks.source, chunks.form
         depth, height, width = self.form.grid[::-1]
         known = {place: await self._call(place) for place in product(range(width), range(height), range(depth))}
         return random.Random(7).choices(list(known.values()), k=count)
@@ -71,10 +75,10 @@ class Application:
     async def _call(self, position: tuple[int, int, int]) -> Call:
         key = chunk_key(DIALECT, 0, position[::-1])
         shape = self.form.shape(position)
-        run = await self.tables.locate(self.opened.source, self.form.level, shape, look=False)
+        run = await self.tables.locate(self.source, self.form.level, shape, look=False)
         assert run is not None
         plan = self.form.plan(shape, run.spans)
-        blob = await self.opened.source.read(run.key, ByteRange(run.spans[0], run.spans[-1]))
+        blob = await self.source.read(run.key, ByteRange(run.spans[0], run.spans[-1]))
         assert blob is not None
         stored = Stored(bytes(blob.data), run.spans[0], run.key)
         data = self.form.assemble(plan, ByteRange(0, plan.length), stored)
@@ -88,7 +92,7 @@ class Application:
     def stages(self) -> dict[str, Callable[[Call], object]]:
         """What each stage does for a call; a coroutine is awaited."""
         machine, link, token, form = self.linked.machine, self.linked.link, self.linked.token, self.form
-        source = self.opened.source
+        source = self.source
 
         def plan(form: ArrayForm, call: Call) -> ChunkPlan:
             return form.plan(call.shape, call.spans)

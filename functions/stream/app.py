@@ -45,7 +45,7 @@ def data_path() -> DataPath:
     return DataPath(
         keys=read_key_ring(LazyClient("secretsmanager"), SETTINGS.link_keys_secret),
         links=DynamoLinks(dynamodb, SETTINGS.links_table),
-        streamer=Streamer(library, time.monotonic, check_blocks=SETTINGS.check_blocks),
+        streamer=Streamer(library, check_blocks=SETTINGS.check_blocks),
         now_ms=now_ms,
         page_html=read_page_html(),
         viewer_max_age_s=SETTINGS.link_viewer_max_age,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from typing import Final
 
 import uvicorn
@@ -25,7 +24,7 @@ def create_app(machine: Machine, public_url: str, *, viewer_max_age_s: int = 300
     data_path = DataPath(
         keys=machine.keys,
         links=machine.links,
-        streamer=Streamer(machine.library, time.monotonic, check_blocks=check_blocks),
+        streamer=Streamer(machine.library, check_blocks=check_blocks),
         now_ms=now_ms,
         page_html=read_page_html(),
         viewer_max_age_s=viewer_max_age_s,

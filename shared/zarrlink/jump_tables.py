@@ -9,7 +9,7 @@ from typing import Final
 from zarrlink.byte_range import ByteRange
 from zarrlink.errors import CorruptFile, RangeNotSatisfiable, SourceUnavailable
 from zarrlink.formats.wkw import HEADER_BYTES, TableSlice, WkwHeader, file_key, raw_spans, table_range
-from zarrlink.layer import Level
+from zarrlink.layer import WkwLevel
 from zarrlink.storage.cache import ByteBoundedCache
 from zarrlink.storage.interface import Blob, ByteSource
 from zarrlink.transcode import ChunkShape
@@ -44,7 +44,7 @@ class JumpTables:
         self._raw_etags: ByteBoundedCache[str] = ByteBoundedCache(cache_bytes // 8)
         self._folders_seen: dict[tuple[str, str], float] = {}
 
-    async def locate(self, source: ByteSource, level: Level, shape: ChunkShape, *, look: bool) -> StoredRun | None:
+    async def locate(self, source: ByteSource, level: WkwLevel, shape: ChunkShape, *, look: bool) -> StoredRun | None:
         """Where the chunk's blocks are stored; None where their file was never written.
 
         `look`: also ask the store about a raw file, whose blocks lie where arithmetic says.
@@ -67,14 +67,14 @@ class JumpTables:
             etag, table = cached
         return StoredRun(key, etag, table.spans(shape.first_block, shape.blocks), cached is None)
 
-    def forget(self, source: ByteSource, level: Level, shape: ChunkShape) -> None:
+    def forget(self, source: ByteSource, level: WkwLevel, shape: ChunkShape) -> None:
         """What was read of a chunk's file is no longer to be used."""
         key = file_key(level.folder, shape.file_xyz)
         page = shape.first_block // max(PAGE_BLOCKS, shape.blocks)
         self._pages.drop((source.name, key, page))
         self._raw_etags.drop((source.name, key))
 
-    def check_raw(self, source: ByteSource, level: Level, key: str, blob: Blob) -> None:
+    def check_raw(self, source: ByteSource, level: WkwLevel, key: str, blob: Blob) -> None:
         """Check a raw file, whose length its header fixes (and the header, where it was read), and remember its ETag.
 
         Raises CorruptFile.
@@ -88,7 +88,7 @@ class JumpTables:
             _check_header(level, blob.head, key)
         self._raw_etags.put((source.name, key), blob.etag, _ENTRY_OVERHEAD_BYTES)
 
-    async def confirm_absence(self, source: ByteSource, level: Level) -> None:
+    async def confirm_absence(self, source: ByteSource, level: WkwLevel) -> None:
         """Make sure that a missing file means absence: its folder must still be there.
 
         An unmounted disk, or a folder moved away, looks like files that were never written.
@@ -104,7 +104,7 @@ class JumpTables:
         self._folders_seen[source.name, level.folder] = now
 
     async def _locate_raw(
-        self, source: ByteSource, level: Level, shape: ChunkShape, key: str, *, look: bool
+        self, source: ByteSource, level: WkwLevel, shape: ChunkShape, key: str, *, look: bool
     ) -> StoredRun | None:
         spans = raw_spans(level.header, _raw_file_bytes(level), shape.first_block, shape.blocks, key=key)
         etag = self._raw_etags.get((source.name, key))
@@ -121,7 +121,7 @@ class JumpTables:
         return StoredRun(key, blob.etag, spans, fresh=True)
 
     async def _read_page(
-        self, source: ByteSource, level: Level, key: str, page: int, page_blocks: int
+        self, source: ByteSource, level: WkwLevel, key: str, page: int, page_blocks: int
     ) -> tuple[str, TableSlice] | None:
         header = level.header
         first = page * page_blocks
@@ -143,11 +143,11 @@ class JumpTables:
         return blob.etag, TableSlice(header, key, blob.object_bytes, first, data)
 
 
-def _raw_file_bytes(level: Level) -> int:
+def _raw_file_bytes(level: WkwLevel) -> int:
     return HEADER_BYTES + level.header.blocks * level.header.block_bytes
 
 
-def _check_header(level: Level, data: bytes, key: str) -> None:
+def _check_header(level: WkwLevel, data: bytes, key: str) -> None:
     """A data file's own header must be the one of its folder. Raises CorruptFile."""
     found = WkwHeader.from_bytes(data, key=key)
     if not found.same_kind(level.header) or found.data_offset != level.header.first_block_offset:

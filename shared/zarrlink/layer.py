@@ -31,38 +31,46 @@ MAX_BLOCK_BYTES: Final = 128 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
+class Coding:
+    """How the chunks of a stored Zarr array are coded that go out as they are, in one dialect; JSON texts.
+
+    `codec`: `compressor` of `.zarray`, or `codecs` of `zarr.json`.
+    """
+
+    codec: str
+    fill_value: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeadingAxis:
+    """An axis before channels and space, such as time; array index 0 is its coordinate `start`."""
+
+    name: str
+    start: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
     """One mag of a layer as an array. All vectors are (x, y, z); voxels are this mag's own.
 
     `box_start`, `box_end`: what the link opens, in voxels from WKW voxel 0. `origin`: the voxel at array index 0.
-    `chunk`: voxels of a chunk (the stored block, or a part of a large one). `run`: blocks of a shard, 2^run_log2.
+    `chunk`: voxels of a chunk. `shard`: voxels of a v3 shard, None where there is none. `v2`, `v3`: the coding of
+    chunks passed through in that dialect, None for our own Blosc frames.
     """
 
     mag: Mag
-    folder: str
-    header: WkwHeader
     box_start: Vec3
     box_end: Vec3
     origin: Vec3
     chunk: Vec3
-    run: Vec3
-    run_log2: int
+    shard: Vec3 | None = None
+    v2: Coding | None = None
+    v3: Coding | None = None
 
     @property
     def shape(self) -> Vec3:
         return vec3([end - start for start, end in zip(self.origin, self.box_end, strict=True)])
-
-    @property
-    def shard(self) -> Vec3 | None:
-        """Voxels of a v3 shard; None where one block is one chunk."""
-        if self.run_log2 == 0:
-            return None
-        return vec3([side * self.header.block_side for side in self.run])
-
-    @property
-    def cuts_blocks(self) -> bool:
-        """Whether a chunk is only a part of a stored block."""
-        return self.chunk[0] != self.header.block_side or self.chunk[2] != self.header.block_side
 
     def grid(self, dialect: Dialect) -> Vec3:
         """How many chunk files (v3: shards) there are along each axis."""
@@ -70,9 +78,28 @@ class Level:
         return vec3([-(-length // part) for length, part in zip(self.shape, side, strict=True)])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WkwLevel(Level):
+    """A mag stored as WKW blocks. `chunk`: the stored block, or a part of a large one. `run`: blocks of a shard,
+    2^run_log2."""
+
+    folder: str
+    header: WkwHeader
+    run: Vec3
+    run_log2: int
+
+    @property
+    def cuts_blocks(self) -> bool:
+        """Whether a chunk is only a part of a stored block."""
+        return self.chunk[0] != self.header.block_side or self.chunk[2] != self.header.block_side
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer as a link serves it. `origin` and `box` in mag-1 voxels; levels finest first."""
+    """A layer as a link serves it. `origin` and `box` in mag-1 voxels; levels finest first.
+
+    `channels_last`: the channels of a voxel lie together in a chunk's bytes, as WKW stores them.
+    """
 
     name: str
     category: Literal["color", "segmentation"]
@@ -86,13 +113,35 @@ class Layer:
     levels: tuple[Level, ...]
     view: dict[str, Any]
     notes: tuple[str, ...]
+    channels_last: bool = False
+    leading: tuple[LeadingAxis, ...] = ()
 
     @property
     def channel_axis(self) -> bool:
         return self.channels > 1
 
+    @property
+    def is_image(self) -> bool:
+        """Whether OME-NGFF has words for its axes: at most time, then channels or one axis of another kind."""
+        others = [axis for axis in self.leading if axis.name != "t"]
+        ordered = [axis.name for axis in self.leading].index("t") == 0 if len(others) < len(self.leading) else True
+        return ordered and len(others) + self.channel_axis <= 1 and len(self.leading) - len(others) <= 1
+
+    @property
+    def axis_names(self) -> tuple[str, ...]:
+        """The names of the array's axes, slowest first."""
+        channel = ("c",) if self.channel_axis else ()
+        return (*(axis.name for axis in self.leading), *channel, "z", "y", "x")
+
     def array_shape(self, size: Vec3) -> tuple[int, ...]:
-        """A size (x, y, z) in array axis order: (z, y, x), with all channels in front where there are several."""
+        """The shape of a level of `size` (x, y, z) in array axis order."""
+        return (*(axis.length for axis in self.leading), *self._with_channels(size))
+
+    def chunk_shape(self, size: Vec3) -> tuple[int, ...]:
+        """The shape of a chunk of `size` (x, y, z) in array axis order: all channels, one step of any leading axis."""
+        return (*(1 for _ in self.leading), *self._with_channels(size))
+
+    def _with_channels(self, size: Vec3) -> tuple[int, ...]:
         x, y, z = size
         return (self.channels, z, y, x) if self.channel_axis else (z, y, x)
 
@@ -105,8 +154,14 @@ class Layer:
             [level.mag.xyz, level.origin, level.shape, level.chunk, level.shard, level.box_start]
             for level in self.levels
         ]
-        facts = json.dumps([self.name, self.dtype, self.channels, self.origin, levels], separators=(",", ":"))
-        return hashlib.sha256(facts.encode()).hexdigest()[:22]
+        facts: list[Any] = [self.name, self.dtype, self.channels, self.origin, levels]
+        # What WKW layers do not have is left out, so that their fingerprints stay what they were.
+        facts += [[axis.name, axis.start, axis.length] for axis in self.leading]
+        codings = [coding for level in self.levels for coding in (level.v2, level.v3)]
+        if any(codings):
+            facts.append([coding and [coding.codec, coding.fill_value] for coding in codings])
+        text = json.dumps(facts, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:22]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +189,9 @@ def lay_out(
     name = described.name
     if min(described.box.top_left) < 0:
         raise UnsupportedLayer(f"layer {name!r}: its bounding box starts below voxel 0, where WKW stores nothing")
-    shown = described.box if box is None else described.box.intersection(box)
-    if shown is None:
-        raise UnsupportedLayer(f"layer {name!r}: the box of the link holds nothing of it")
-    if finest is not None:
-        stored = [mag for mag in stored if all(a >= b for a, b in zip(mag.mag.xyz, finest.xyz, strict=True))]
-    if not stored:
-        coarse = f" not finer than {finest.literal}" if finest else ""
-        raise UnsupportedLayer(f"layer {name!r}: it has no mag{coarse} that can be read")
+    shown = shown_box(described, box)
+    stored = [mag for mag in stored if is_open(mag.mag, finest)]
+    check_mags(name, len(stored), finest)
     kinds = {(mag.header.dtype, mag.header.channels) for mag in stored}
     if len(kinds) > 1:
         raise UnsupportedLayer(f"layer {name!r}: its mags are stored as different voxel types")
@@ -168,10 +218,31 @@ def lay_out(
         levels=tuple(_level(mag, shown, origin) for mag in stored),
         view=described.view,
         notes=notes,
+        channels_last=channels > 1,
     )
 
 
-def _level(stored: StoredMag, box: BoundingBox, origin_mag1: Vec3) -> Level:
+def shown_box(described: LayerDescription, box: BoundingBox | None) -> BoundingBox:
+    """The part of a layer's box that a link with `box` opens. Raises UnsupportedLayer where it is empty."""
+    shown = described.box if box is None else described.box.intersection(box)
+    if shown is None:
+        raise UnsupportedLayer(f"layer {described.name!r}: the box of the link holds nothing of it")
+    return shown
+
+
+def is_open(mag: Mag, finest: Mag | None) -> bool:
+    """Whether a link limited to `finest` opens `mag`."""
+    return finest is None or all(a >= b for a, b in zip(mag.xyz, finest.xyz, strict=True))
+
+
+def check_mags(name: str, count: int, finest: Mag | None) -> None:
+    """Raises UnsupportedLayer where no mag is left."""
+    if not count:
+        coarse = f" not finer than {finest.literal}" if finest else ""
+        raise UnsupportedLayer(f"layer {name!r}: it has no mag{coarse} that can be read")
+
+
+def _level(stored: StoredMag, box: BoundingBox, origin_mag1: Vec3) -> WkwLevel:
     inside = box.in_mag(stored.mag)
     origin = vec3([corner // side for corner, side in zip(origin_mag1, stored.mag.xyz, strict=True)])
     header = stored.header
@@ -189,15 +260,17 @@ def _level(stored: StoredMag, box: BoundingBox, origin_mag1: Vec3) -> Level:
         first_block = [corner // side for corner in origin]
         while _is_shard(header, first_block, run_log2 + 1):
             run_log2 += 1
-    return Level(
+    run = run_sides(run_log2)
+    return WkwLevel(
         mag=stored.mag,
-        folder=stored.folder,
-        header=header,
         box_start=inside.top_left,
         box_end=inside.bottom_right,
         origin=origin,
         chunk=chunk,
-        run=run_sides(run_log2),
+        shard=vec3([blocks * side for blocks in run]) if run_log2 else None,
+        folder=stored.folder,
+        header=header,
+        run=run,
         run_log2=run_log2,
     )
 

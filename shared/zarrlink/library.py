@@ -1,9 +1,7 @@
-"""Opening layers: catalogue, description and WKW headers to a served layer, kept while they stay the same."""
+"""Layers by view: opened once, and looked at again when they may have changed."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
@@ -19,48 +17,15 @@ from zarrlink.errors import (
     UnsupportedLayer,
 )
 from zarrlink.formats import datasource
-from zarrlink.formats.datasource import DatasetDescription, LayerDescription, MagDescription
-from zarrlink.formats.wkw import HEADER_BYTES, WkwHeader
-from zarrlink.formats.zarr_keys import Dialect
-from zarrlink.layer import Layer, StoredMag, lay_out
-from zarrlink.metadata import Documents, documents
+from zarrlink.formats.datasource import DatasetDescription, LayerDescription
+from zarrlink.jump_tables import JumpTables
+from zarrlink.opening.opened import OpenLayer, Witness
+from zarrlink.opening.wkw import open_wkw
 from zarrlink.storage.interface import ByteSource
-from zarrlink.transcode import ArrayForm
 from zarrlink.view import View
 
 MAX_OPEN_LAYERS: Final = 4096
 MAX_DESCRIPTIONS: Final = 64
-
-
-class OpenLayer:
-    """A layer ready to be streamed.
-
-    `witnesses`: key -> ETag of what it was made from (description and headers); `etag` sums them up.
-    """
-
-    def __init__(self, layer: Layer, record: DatasetRecord, source: ByteSource, witnesses: dict[str, str]) -> None:
-        self.layer = layer
-        self.record = record
-        self.source = source
-        self.witnesses = witnesses
-        self.etag = hashlib.sha256(repr(sorted(witnesses.items())).encode()).hexdigest()[:16]
-        self.fingerprint = layer.fingerprint()
-        self.checked_s = 0.0
-        self._documents: dict[Dialect, Documents] = {}
-        self._forms: dict[Dialect, tuple[ArrayForm, ...]] = {}
-
-    def documents(self, dialect: Dialect) -> Documents:
-        if dialect not in self._documents:
-            self._documents[dialect] = documents(self.layer, dialect)
-        return self._documents[dialect]
-
-    def forms(self, dialect: Dialect) -> tuple[ArrayForm, ...]:
-        """The levels as arrays."""
-        forms = self._forms.get(dialect)
-        if forms is None:
-            forms = tuple(ArrayForm(self.layer, level, dialect) for level in self.layer.levels)
-            self._forms[dialect] = forms
-        return forms
 
 
 class Library:
@@ -78,7 +43,8 @@ class Library:
         self._open_source = open_source
         self._monotonic = monotonic
         self._freshness_s = freshness_s
-        self._open: OrderedDict[tuple[str, str], OpenLayer] = OrderedDict()
+        self._tables = JumpTables(monotonic)
+        self._open: OrderedDict[tuple[str, str], tuple[DatasetRecord, OpenLayer]] = OrderedDict()
         self._descriptions: OrderedDict[str, tuple[str, DatasetDescription]] = OrderedDict()
 
     async def layer(self, view: View, name: str) -> OpenLayer:
@@ -88,58 +54,49 @@ class Library:
         (any more), CorruptFile and SourceUnavailable where its description or headers are damaged or out of reach.
         """
         key = view.id, name
-        entry = self._open.get(key)
+        known = self._open.get(key)
         now = self._monotonic()
-        if entry is not None:
-            if now - entry.checked_s < self._freshness_s:
-                return entry
-            if await self._is_unchanged(entry):
-                entry.checked_s = now
-                return entry
+        if known is not None:
+            record, opened = known
+            if now - opened.checked_s < self._freshness_s:
+                return opened
+            if self._catalogue.get(view.dataset) == record and await opened.is_unchanged():
+                opened.checked_s = now
+                return opened
             self._open.pop(key, None)
-        entry = await self._read(view, name)
-        entry.checked_s = now
-        self._open[key] = entry
+        record = self.record(view)
+        opened = await self._read(view, record, name)
+        opened.checked_s = now
+        self._open[key] = record, opened
         while len(self._open) > MAX_OPEN_LAYERS:
             self._open.popitem(last=False)
-        return entry
+        return opened
+
+    def record(self, view: View) -> DatasetRecord:
+        """The dataset that a view is of. Raises LinkGone where it is registered no more."""
+        record = self._catalogue.get(view.dataset)
+        if record is None:
+            raise LinkGone("the dataset is not registered any more")
+        return record
 
     def doubt(self, view: View, name: str) -> None:
         """Something did not fit: look at the layer's sources again before it is used next."""
-        entry = self._open.get((view.id, name))
-        if entry is not None:
-            entry.checked_s = float("-inf")
+        known = self._open.get((view.id, name))
+        if known is not None:
+            known[1].checked_s = float("-inf")
 
     async def describe(self, record: DatasetRecord) -> DatasetDescription:
         """What a dataset says of itself now."""
         return (await self._description(self._open_source(record), record))[1]
 
-    async def _is_unchanged(self, entry: OpenLayer) -> bool:
-        if self._catalogue.get(entry.record.id) != entry.record:
-            return False
-        found = await asyncio.gather(*(entry.source.stat(key) for key in entry.witnesses))
-        return all(
-            stat is not None and stat.etag == etag for stat, etag in zip(found, entry.witnesses.values(), strict=True)
-        )
-
-    async def _read(self, view: View, name: str) -> OpenLayer:
-        record = self._catalogue.get(view.dataset)
-        if record is None:
-            raise LinkGone("the dataset is not registered any more")
+    async def _read(self, view: View, record: DatasetRecord, name: str) -> OpenLayer:
         source = self._open_source(record)
-        description_etag, description = await self._description(source, record)
+        etag, description = await self._description(source, record)
         described = _find(description, name)
-        mags = await asyncio.gather(*(_stored_mag(source, mag) for mag in described.mags))
-        stored = [found[0] for found in mags if found is not None]
-        notes = tuple(
-            f"mag {mag.mag.literal} has no header.wkw and is left out"
-            for mag, found in zip(described.mags, mags, strict=True)
-            if found is None
+        opened = await open_wkw(
+            source, described, description.voxel_size, self._tables, box=view.box, finest=view.finest
         )
-        layer = lay_out(described, description.voxel_size, stored, box=view.box, finest=view.finest, notes=notes)
-        witnesses = {f"{found[0].folder}/header.wkw": found[1] for found in mags if found is not None}
-        witnesses[datasource.FILE_NAME] = description_etag
-        return OpenLayer(layer, record, source, witnesses)
+        return opened.with_witness(Witness(source, datasource.FILE_NAME, etag))
 
     async def _description(self, source: ByteSource, record: DatasetRecord) -> tuple[str, DatasetDescription]:
         """The dataset's description with its ETag; parsed once, since it may speak of many layers."""
@@ -177,17 +134,3 @@ async def _read_description(source: ByteSource, record: DatasetRecord) -> tuple[
         return blob.etag, datasource.parse_description(bytes(blob.data), name=record.name)
     except InvalidRequest as error:
         raise CorruptFile(str(error), key=datasource.FILE_NAME) from error
-
-
-async def _stored_mag(source: ByteSource, described: MagDescription) -> tuple[StoredMag, str] | None:
-    """The mag with its header's ETag, None where none of its folders holds a header."""
-    for folder in described.folders:
-        key = f"{folder}/header.wkw"
-        try:
-            blob = await source.read(key, ByteRange(0, HEADER_BYTES))
-        except RangeNotSatisfiable as error:
-            raise CorruptFile("a WKW header is empty", key=key) from error
-        if blob is not None:
-            header = WkwHeader.from_bytes(bytes(blob.data), key=key)
-            return StoredMag(described.mag, folder, header), blob.etag
-    return None

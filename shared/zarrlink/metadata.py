@@ -18,15 +18,17 @@ Documents = dict[str, bytes]
 
 def documents(layer: Layer, dialect: Dialect) -> Documents:
     """All metadata of a layer."""
-    image = _image(layer)
+    image = _image(layer) if layer.is_image else None
     if dialect == "v2":
-        parts: dict[str, Json] = {".zgroup": zarr_v2.GROUP, ".zattrs": ngff.attributes_v04(image)}
+        attributes = {} if image is None else ngff.attributes_v04(image)
+        parts: dict[str, Json] = {".zgroup": zarr_v2.GROUP, ".zattrs": attributes}
         parts |= {f"{k}/.zarray": _array_v2(layer, level) for k, level in enumerate(layer.levels)}
         parts[".zmetadata"] = zarr_v2.consolidated(dict(parts))
     else:
         arrays = {str(k): _array_v3(layer, level) for k, level in enumerate(layer.levels)}
         parts = {f"{k}/zarr.json": array for k, array in arrays.items()}
-        parts["zarr.json"] = zarr_v3.group_metadata(attributes=ngff.attributes_v05(image), arrays=arrays)
+        attributes = {} if image is None else ngff.attributes_v05(image)
+        parts["zarr.json"] = zarr_v3.group_metadata(attributes=attributes, arrays=arrays)
     return {key: json.dumps(part, separators=(",", ":"), allow_nan=False).encode() for key, part in parts.items()}
 
 
@@ -37,27 +39,35 @@ def shown_window(layer: Layer) -> list[float] | None:
 
 
 def _array_v2(layer: Layer, level: Level) -> Json:
-    shape, chunks = layer.array_shape(level.shape), layer.array_shape(level.chunk)
-    return zarr_v2.array_metadata(shape=shape, chunks=chunks, dtype=layer.dtype)
+    array = zarr_v2.array_metadata(
+        shape=layer.array_shape(level.shape), chunks=layer.chunk_shape(level.chunk), dtype=layer.dtype
+    )
+    if level.v2 is None:
+        return array
+    return {**array, "compressor": json.loads(level.v2.codec), "fill_value": json.loads(level.v2.fill_value)}
 
 
 def _array_v3(layer: Layer, level: Level) -> Json:
-    return zarr_v3.array_metadata(
+    array = zarr_v3.array_metadata(
         shape=layer.array_shape(level.shape),
-        chunk=layer.array_shape(level.chunk),
-        shard=None if level.shard is None else layer.array_shape(level.shard),
+        chunk=layer.chunk_shape(level.chunk),
+        shard=None if level.shard is None else layer.chunk_shape(level.shard),
         dtype=layer.dtype,
         item_bytes=layer.item_bytes,
-        # WKW keeps the channels of a voxel together: in C order a block is (z, y, x, c).
-        stored_axes=(1, 2, 3, 0) if layer.channel_axis else None,
-        dimension_names=ngff.axis_names(channel_axis=layer.channel_axis),
+        # In C order a block of WKW is (z, y, x, c).
+        stored_axes=(1, 2, 3, 0) if layer.channels_last else None,
+        dimension_names=layer.axis_names,
         attributes={"mag": list(level.mag.xyz)},
     )
+    if level.v3 is None:
+        return array
+    return {**array, "codecs": json.loads(level.v3.codec), "fill_value": json.loads(level.v3.fill_value)}
 
 
 def _image(layer: Layer) -> ngff.Image:
     finest = layer.levels[0]
     return ngff.Image(
+        leading=tuple((axis.name, axis.start) for axis in layer.leading),
         name=layer.name,
         voxel_size=layer.voxel_size,
         origin=layer.origin,

@@ -14,13 +14,13 @@ from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from zarrlink.byte_range import ByteRange
-from zarrlink.errors import CorruptFile
+from zarrlink.errors import CorruptFile, InvalidRequest
 from zarrlink.formats import blosc1, shard_index
 from zarrlink.formats.lz4_block import decode_lz4
 from zarrlink.formats.wkw import morton_index, morton_position
 from zarrlink.formats.zarr_keys import Dialect
 from zarrlink.geometry import Vec3
-from zarrlink.layer import Layer, Level
+from zarrlink.layer import Layer, WkwLevel
 
 PLAN_VERSION: Final = 1
 """Part of every ETag: to be raised when the same source would give other bytes than before."""
@@ -89,7 +89,7 @@ class Stored(NamedTuple):
 class ArrayForm:
     """One level of a layer in one dialect: everything about its chunks that does not depend on which one it is."""
 
-    def __init__(self, layer: Layer, level: Level, dialect: Dialect) -> None:
+    def __init__(self, layer: Layer, level: WkwLevel, dialect: Dialect) -> None:
         self.level = level
         self.header = level.header
         self.grid = level.grid(dialect)
@@ -102,6 +102,16 @@ class ArrayForm:
         self._step = level.shard if self._log2 and level.shard else level.chunk
         self._planar_channels = layer.channels if dialect == "v2" and layer.channel_axis else 0
         self._always_decoded = level.cuts_blocks or self._planar_channels > 0
+
+    def place(self, position: tuple[int, ...]) -> Vec3 | None:
+        """The place (x, y, z) in the grid that a chunk key names, None outside. Raises InvalidRequest for another rank."""
+        if len(position) != self.axes:
+            raise InvalidRequest(f"a chunk key of this array has {self.axes} numbers, not {len(position)}")
+        if self.axes == 4 and position[0] != 0:
+            return None
+        z, y, x = position[-3:]
+        width, height, depth = self.grid
+        return (x, y, z) if x < width and y < height and z < depth else None
 
     def shape(self, position: Vec3) -> ChunkShape:
         """The blocks behind the chunk (v3: shard) at `position` (x, y, z) of the grid."""

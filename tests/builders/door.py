@@ -12,12 +12,13 @@ from zarrlink.catalogue.interface import Catalogue, DatasetRecord
 from zarrlink.catalogue.memory import MemoryCatalogue
 from zarrlink.http.message import Request, Response
 from zarrlink.http.routes import DataPath
-from zarrlink.library import Library, OpenLayer
+from zarrlink.library import Library
 from zarrlink.links.interface import LinkStore
 from zarrlink.links.memory import MemoryLinks
 from zarrlink.links.model import Link
 from zarrlink.links.service import LinkRequest, create_link
 from zarrlink.links.token import KeyRing
+from zarrlink.opening.opened import OpenLayer
 from zarrlink.storage.interface import Blob, ByteSource, Stat
 from zarrlink.storage.memory import MemorySource
 from zarrlink.streaming import Streamer
@@ -142,7 +143,7 @@ def door_to(inner: ByteSource, *, freshness_s: float = 1e9, wish: LinkRequest | 
     path = DataPath(
         keys=KeyRing({"a": b"k" * 32}, "a"),
         links=links,
-        streamer=Streamer(library, lambda: clock.monotonic_s),
+        streamer=Streamer(library),
         now_ms=lambda: clock.now_ms,
         page_html=b"<!doctype html><title>page</title>",
     )

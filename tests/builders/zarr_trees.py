@@ -11,7 +11,7 @@ from zarrlink.formats.datasource import FILE_NAME, parse_description
 from zarrlink.formats.wkw import HEADER_BYTES, TableSlice, WkwHeader, file_key, raw_spans, table_range
 from zarrlink.formats.zarr_keys import Dialect, chunk_key
 from zarrlink.geometry import BoundingBox, Mag, Vec3
-from zarrlink.layer import Layer, Level, StoredMag, lay_out
+from zarrlink.layer import Layer, Level, StoredMag, WkwLevel, lay_out
 from zarrlink.metadata import documents
 from zarrlink.transcode import ArrayForm, ChunkPlan, ChunkShape, Stored
 
@@ -65,6 +65,7 @@ def zarr_tree(objects: Mapping[str, bytes], layer: Layer, dialect: Dialect) -> O
     """All keys below a layer: metadata, and every chunk or shard that holds something."""
     tree = dict(documents(layer, dialect))
     for number, level in enumerate(layer.levels):
+        assert isinstance(level, WkwLevel)
         form = ArrayForm(layer, level, dialect)
         width, height, depth = form.grid
         for z, y, x in np.ndindex(depth, height, width):

@@ -1,7 +1,7 @@
 """OME-NGFF image metadata, versions 0.4 (Zarr v2) and 0.5 (Zarr v3).
 
 Source: ngff.openmicroscopy.org, 0.4 and 0.5, "multiscales", "omero" and "labels" metadata. Arrays have the axes
-(z, y, x), or (c, z, y, x) where there are several channels.
+(z, y, x), or (c, z, y, x) where there are several channels, time or another axis before them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What the metadata of a layer says. `origin`: mag-1 voxel (x, y, z) at array index 0 of every level."""
+    """What the metadata of a layer says. `origin`: mag-1 voxel (x, y, z) at array index 0 of every level.
+
+    `leading`: name and first coordinate of each axis before channels and space.
+    """
 
     name: str
     voxel_size: VoxelSize
@@ -41,10 +44,7 @@ class Image:
     channels: tuple[Channel, ...]
     default_z: int
     provenance: Json
-
-
-def axis_names(*, channel_axis: bool) -> tuple[str, ...]:
-    return ("c", "z", "y", "x") if channel_axis else ("z", "y", "x")
+    leading: tuple[tuple[str, int], ...] = ()
 
 
 def level_transformations(image: Image, mag: Mag) -> list[Json]:
@@ -54,9 +54,9 @@ def level_transformations(image: Image, mag: Mag) -> list[Json]:
     lies at one physical place in every level.
     """
     zyx = list(zip(image.voxel_size.factor, mag.xyz, image.origin, strict=True))[::-1]
-    leading = [1.0] if image.channel_axis else []
-    scale = leading + [length * side for length, side, _ in zyx]
-    translation = [0.0] * len(leading) + [(corner + (side - 1) / 2) * length for length, side, corner in zyx]
+    firsts = [float(start) for _, start in image.leading] + [0.0] * image.channel_axis
+    scale = [1.0] * len(firsts) + [length * side for length, side, _ in zyx]
+    translation = firsts + [(corner + (side - 1) / 2) * length for length, side, corner in zyx]
     return [{"type": "scale", "scale": scale}, {"type": "translation", "translation": translation}]
 
 
@@ -77,10 +77,9 @@ def attributes_v05(image: Image) -> Json:
 def _multiscale(image: Image) -> Json:
     unit = image.voxel_size.unit
     space: Json = {"type": "space", "unit": unit} if unit in LENGTH_UNITS else {"type": "space"}
-    axes: list[Json] = [
-        {"name": name, **({"type": "channel"} if name == "c" else space)}
-        for name in axis_names(channel_axis=image.channel_axis)
-    ]
+    axes: list[Json] = [{"name": name, "type": "time"} if name == "t" else {"name": name} for name, _ in image.leading]
+    axes += [{"name": "c", "type": "channel"}] * image.channel_axis
+    axes += [{"name": name, **space} for name in ("z", "y", "x")]
     datasets = [
         {"path": str(level), "coordinateTransformations": level_transformations(image, mag)}
         for level, mag in enumerate(image.mags)

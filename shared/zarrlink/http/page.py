@@ -12,9 +12,9 @@ from zarrlink.errors import ZarrlinkError
 from zarrlink.geometry import BoundingBox, vec3
 from zarrlink.http.message import CORS, Headers, Request, Response
 from zarrlink.layer import Layer
-from zarrlink.library import OpenLayer
 from zarrlink.links.model import Link, iso_time
 from zarrlink.metadata import shown_window
+from zarrlink.opening.opened import OpenLayer
 from zarrlink.streaming import Streamer
 
 # The address is a secret: it must not leave in a Referer header, lie in a cache, or be reached by foreign scripts.
@@ -87,11 +87,11 @@ async def describe_link(link: Link, streamer: Streamer) -> dict[str, Any]:
     for error in failures.values():
         if not opened or not isinstance(error, ZarrlinkError):
             raise error
-    first = opened[0]
+    first, record = opened[0], streamer.library.record(link.view)
     return {
         "name": link.name,
         "note": link.note,
-        "dataset": {"id": first.record.id, "name": first.record.name},
+        "dataset": {"id": record.id, "name": record.name},
         "created": iso_time(link.created_ms),
         "expires": None if link.expires_ms is None else iso_time(link.expires_ms),
         "voxelSize": {"factor": list(first.layer.voxel_size.factor), "unit": first.layer.voxel_size.unit},

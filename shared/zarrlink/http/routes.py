@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import unquote
 
+from zarrlink.answers import GET, Served, Want, serve_bytes
 from zarrlink.byte_range import parse_range
 from zarrlink.errors import InvalidRequest, LinkGone, MethodNotAllowed, UnknownKey
 from zarrlink.formats.zarr_keys import Dialect
@@ -16,7 +17,7 @@ from zarrlink.http.message import CORS, PREFLIGHT, Request, Response
 from zarrlink.links.interface import LinkStore
 from zarrlink.links.model import Link
 from zarrlink.links.token import KeyRing
-from zarrlink.streaming import GET, Place, Served, Streamer, Want, serve_bytes
+from zarrlink.streaming import Place, Streamer
 
 PREFIX: Final = "/zarr/"
 # Metadata follows a dataset's description (contrast, names); chunks are what they are.

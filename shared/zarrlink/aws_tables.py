@@ -39,3 +39,4 @@ _KEY_ONLY: Final[dict[str, Any]] = {
 }
 CATALOGUE: Final = _KEY_ONLY
 USERS: Final = _KEY_ONLY
+ANNOTATIONS: Final = _KEY_ONLY

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 # Writers of several processes queue here; far longer than any of our transactions.
 BUSY_TIMEOUT_S: Final = 60.0
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 # "zlnk": tells our files from other SQLite databases.
 APPLICATION_ID: Final = 0x7A6C6E6B
 _SCHEMA: Final = """
@@ -31,6 +31,14 @@ CREATE TABLE users (
 ) STRICT;
 CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
+# What version n + 1 has more than version n.
+_UPGRADES: Final = {
+    1: """CREATE TABLE annotations (
+  id TEXT PRIMARY KEY, name TEXT NOT NULL, description TEXT NOT NULL, owner TEXT NOT NULL, dataset TEXT NOT NULL,
+  location TEXT NOT NULL, revision TEXT NOT NULL, source_id TEXT NOT NULL, created_ms INTEGER NOT NULL,
+  modified_ms INTEGER NOT NULL
+) STRICT"""
+}
 
 
 class SqliteFile:
@@ -43,7 +51,10 @@ class SqliteFile:
         try:
             if not path.exists():
                 _create(path)
-            (owner,), (version,) = self.rows("PRAGMA application_id") + self.rows("PRAGMA user_version")
+            (owner,), (version,) = self._kind()
+            if owner == APPLICATION_ID and version in _UPGRADES:
+                self._upgrade()
+                (owner,), (version,) = self._kind()
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise ValueError(f"{path} cannot be used as a state file: {error}") from error
@@ -53,6 +64,17 @@ class SqliteFile:
             raise ValueError(
                 f"{path} {what if owner == APPLICATION_ID else 'is a database, but no state file of zarrlink'}"
             )
+
+    def _kind(self) -> list[tuple[Any, ...]]:
+        return self.rows("PRAGMA application_id") + self.rows("PRAGMA user_version")
+
+    def _upgrade(self) -> None:
+        with self.write() as connection:
+            # Another process may have done it while this one waited.
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            for older in range(version, SCHEMA_VERSION):
+                connection.execute(_UPGRADES[older])
+            connection.execute(f"PRAGMA user_version = {max(version, SCHEMA_VERSION)}")
 
     def close(self) -> None:
         """Close this thread's connection; the next call opens another."""
@@ -100,6 +122,8 @@ def _create(path: Path) -> None:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             connection.executescript(_SCHEMA)
+            for statement in _UPGRADES.values():
+                connection.execute(statement)
         finally:
             connection.close()
         with contextlib.suppress(FileExistsError):

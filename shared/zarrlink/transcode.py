@@ -8,7 +8,7 @@ No NumPy here: a cold start must not pay for it, and the usual answer decodes no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
@@ -38,7 +38,10 @@ class Wanted(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """One block's share of an answer: bytes [start, end) of the answer from stored bytes [source, source_end)."""
+    """One block's share of an answer: bytes [start, end) of the answer from stored bytes [source, source_end).
+
+    `painted`: the stored bytes are those of an annotation, always LZ4; else those of the layer's own file.
+    """
 
     start: int
     end: int
@@ -46,6 +49,7 @@ class Piece(NamedTuple):
     source_end: int
     decode: bool
     wanted: Wanted
+    painted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,27 +170,79 @@ class ArrayForm:
         index = shard_index.encode_index(places) if places else b""
         return ChunkPlan(tuple(pieces), index, offset + len(index))
 
-    def assemble(self, plan: ChunkPlan, part: ByteRange, stored: Stored, *, check: bool = False) -> bytes:
-        """Bytes `part` of the answer. `stored` must hold every touched piece.
+    def plan_over(
+        self,
+        shape: ChunkShape,
+        painted: Mapping[int, tuple[int, int] | None],
+        below: tuple[ChunkShape, Sequence[int]] | None,
+    ) -> ChunkPlan:
+        """As `plan`, with blocks of an annotation instead of those below.
+
+        `painted`: block -> its place in the annotation's blocks, None for an erased one, which hides what lies below
+        and holds nothing. `below`: the same chunk within the box of the layer below, and the boundaries of its blocks;
+        None where nothing lies there.
+        """
+        raw_bytes = self.header.block_bytes
+        pieces = []
+        places = [shard_index.ABSENT] * shape.slots
+        offset = 0
+        candidates = [(wanted, painted[wanted.block]) for wanted in shape.wanted if wanted.block in painted]
+        if below is not None:
+            first, spans = below[0].first_block, below[1]
+            candidates += [
+                (wanted, (spans[wanted.block - first], spans[wanted.block - first + 1]))
+                for wanted in below[0].wanted
+                if wanted.block not in painted
+            ]
+        for wanted, place in sorted(candidates, key=lambda candidate: candidate[0].block):
+            if place is None:
+                continue
+            source, source_end = place
+            is_painted = wanted.block in painted
+            compressed = is_painted or self.header.compressed
+            decode = (
+                self._always_decoded or wanted.kept is not None or (compressed and source_end - source == raw_bytes)
+            )
+            if decode or not compressed:
+                end = offset + blosc1.RAW_HEADER_BYTES + self.chunk_bytes
+            else:
+                end = offset + blosc1.LZ4_HEADER_BYTES + source_end - source
+            pieces.append(Piece(offset, end, source, source_end, decode, wanted, is_painted))
+            if places:
+                places[wanted.slot] = (offset, end - offset)
+            offset = end
+        index = shard_index.encode_index(places) if places and pieces else b""
+        return ChunkPlan(tuple(pieces), index, offset + len(index))
+
+    def assemble(
+        self, plan: ChunkPlan, part: ByteRange, stored: Stored, *, over: Stored | None = None, check: bool = False
+    ) -> bytes:
+        """Bytes `part` of the answer. `stored` must hold every touched piece, `over` every painted one.
 
         Raises CorruptFile where it does not, or where a block that must be decoded cannot be. `check` decodes the
         blocks that are passed through as well, only to see that they can be.
         """
-        header, key = self.header, stored.key
+        header = self.header
         window = memoryview(stored.data)
+        painted_window = window if over is None else memoryview(over.data)
         out: list[bytes | memoryview | bytearray] = []
         touched = plan.touched(part)
         begin = touched[0].start if touched else plan.length - len(plan.index)
         for piece in touched:
-            payload = window[piece.source - stored.offset : piece.source_end - stored.offset]
+            if piece.painted and over is not None:
+                key, compressed = over.key, True
+                payload = painted_window[piece.source - over.offset : piece.source_end - over.offset]
+            else:
+                key, compressed = stored.key, header.compressed
+                payload = window[piece.source - stored.offset : piece.source_end - stored.offset]
             expected = piece.source_end - piece.source
             if len(payload) != expected:
                 raise CorruptFile("a block is cut short", key=key, expected=expected, found=len(payload))
             if piece.decode:
-                raw = decode_lz4(payload, header.block_bytes, key=key) if header.compressed else payload
+                raw = decode_lz4(payload, header.block_bytes, key=key) if compressed else payload
                 shown = self._carve(raw, piece.wanted)
                 out += (blosc1.raw_frame_header(len(shown), header.item_bytes), shown)
-            elif header.compressed:
+            elif compressed:
                 if check:
                     decode_lz4(payload, header.block_bytes, key=key)
                 out += (blosc1.lz4_frame_header(header.block_bytes, header.item_bytes, expected), payload)

@@ -15,11 +15,14 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from builders.canned import NOTHING, CannedServer, answer
 from builders.moto_aws import REGION, MotoAws, moto_aws
+from contracts.annotations import AnnotationsContract
 from contracts.catalogue import CatalogueContract
 from contracts.link_store import CREATED_MS, LinkStoreContract, link
 from contracts.users import ANNA, BEN, UsersContract
 from zarrlink import dynamodb_table
-from zarrlink.aws_tables import CATALOGUE, LINKS, LINKS_TIME_TO_LIVE, USERS
+from zarrlink.aws_tables import ANNOTATIONS, CATALOGUE, LINKS, LINKS_TIME_TO_LIVE, USERS
+from zarrlink.catalogue.annotations import Annotations
+from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.catalogue.interface import Catalogue, DatasetRecord
 from zarrlink.dynamodb_table import DynamoTable
@@ -51,6 +54,12 @@ class TestDynamoCatalogue(CatalogueContract):
     @pytest.fixture
     def catalogue(self, aws: MotoAws) -> Catalogue:
         return DynamoCatalogue(aws.client("dynamodb"), aws.new_table(CATALOGUE))
+
+
+class TestDynamoAnnotations(AnnotationsContract):
+    @pytest.fixture
+    def annotations(self, aws: MotoAws) -> Annotations:
+        return DynamoAnnotations(aws.client("dynamodb"), aws.new_table(ANNOTATIONS))
 
 
 class TestDynamoUsers(UsersContract):

@@ -1,0 +1,106 @@
+"""Chunks and shards of an annotation: its blocks where it has some, else those of the layer below, passed through."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from zarrlink.answers import OCTETS, Ask, Served, holds, wanted_part
+from zarrlink.byte_range import ByteRange
+from zarrlink.errors import CorruptFile, SourceChanged
+from zarrlink.formats.wkw import morton_index
+from zarrlink.geometry import Vec3
+from zarrlink.jump_tables import StoredRun
+from zarrlink.transcode import ArrayForm, ChunkPlan, ChunkShape, Stored
+from zarrlink.wkw_chunks import WkwChunks
+
+NOTHING = Stored(b"", 0, "")
+
+
+class PaintedBlocks(Protocol):
+    """The blocks of one mag of an annotation's volume layer. Blocks go by their Morton code from voxel 0."""
+
+    async def find(self, first: int, count: int) -> dict[int, tuple[int, int] | None]:
+        """Places by code: (start, end) for each block of the aligned run [first, first + count) that is there; None
+        for an erased one. Raises CorruptFile, SourceUnavailable."""
+        ...
+
+    async def read(self, start: int, end: int) -> Stored:
+        """The stored bytes [start, end). Raises CorruptFile, SourceUnavailable."""
+        ...
+
+
+class OverlayChunks:
+    """The chunks of a level of a volume annotation. See `zarrlink.answers.Chunks`.
+
+    `below`: the same level of the fallback layer, whose blocks are of the same kind, on the same grid but within that
+    layer's own box; None where there is none.
+    """
+
+    def __init__(self, form: ArrayForm, painted: PaintedBlocks, below: WkwChunks | None) -> None:
+        self.form = form
+        self.painted = painted
+        self.below = below
+
+    async def answer(self, position: tuple[int, ...], ask: Ask) -> Served | None:
+        place = self.form.place(position)
+        if place is None:
+            return None
+        shape = self.form.shape(place)
+        if not shape.wanted:
+            return None
+        first = morton_code(shape.file_xyz) * self.form.header.blocks + shape.first_block
+        found = await self.painted.find(first, shape.blocks)
+        painted = {code - first + shape.first_block: span for code, span in found.items()}
+        if not painted:
+            return None if self.below is None else await self.below.answer(position, ask)
+        try:
+            return await self._merged(place, shape, painted, ask)
+        except (SourceChanged, CorruptFile):
+            if self.below is not None:
+                self.below.tables.forget(self.below.source, self.below.form.level, shape)
+            raise
+
+    async def _merged(
+        self, place: Vec3, shape: ChunkShape, painted: dict[int, tuple[int, int] | None], ask: Ask
+    ) -> Served | None:
+        want, run, below = ask.want, None, None
+        if self.below is not None:
+            shape_below = self.below.form.shape(place)
+            if any(wanted.block not in painted for wanted in shape_below.wanted):
+                run = await self.below.tables.locate(self.below.source, self.below.form.level, shape, look=True)
+            below = None if run is None else (shape_below, run.spans)
+        plan = self.form.plan_over(shape, painted, below)
+        if not plan.pieces:
+            return None
+        etag = ask.etag("painted" if run is None else f"painted over {run.etag}")
+        if not want.body or holds(want.etags, etag):
+            if run is not None and not run.fresh and self.below is not None and not await self.below.is_current(run):
+                raise SourceChanged(run.key)
+            return Served(OCTETS, etag, plan.length, None, None, holds(want.etags, etag), "chunk")
+        part = wanted_part(want, etag, plan.length)
+        whole = ByteRange(0, plan.length) if part is None else part
+        stored, over = await asyncio.gather(self._read_below(plan, whole, run), self._read_painted(plan, whole))
+        data = self.form.assemble(plan, whole, stored, over=over, check=ask.check)
+        return Served(OCTETS, etag, plan.length, part, data, False, "chunk")
+
+    async def _read_below(self, plan: ChunkPlan, part: ByteRange, run: StoredRun | None) -> Stored:
+        pieces = [piece for piece in plan.touched(part) if not piece.painted]
+        if not pieces or run is None or self.below is None:
+            return NOTHING
+        read = await self.below.read_span(run, pieces[0].source, pieces[-1].source_end)
+        if read is None or read.etag != run.etag:
+            raise SourceChanged(run.key)
+        return read.stored
+
+    async def _read_painted(self, plan: ChunkPlan, part: ByteRange) -> Stored:
+        pieces = [piece for piece in plan.touched(part) if piece.painted]
+        return await self.painted.read(pieces[0].source, pieces[-1].source_end) if pieces else NOTHING
+
+
+def morton_code(block_xyz: Vec3) -> int:
+    """The Morton code of a block counted from voxel 0, up to 21 bits an axis."""
+    x, y, z = block_xyz
+    if max(x, y, z) < 1 << 16:
+        return morton_index(x, y, z)
+    return morton_index(x >> 16, y >> 16, z >> 16) << 48 | morton_index(x & 0xFFFF, y & 0xFFFF, z & 0xFFFF)

@@ -1,0 +1,44 @@
+"""The adapters of `Annotations`."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builders.state_files import state_file
+from contracts.annotations import CELLS, AnnotationsContract
+from zarrlink.catalogue.annotations import Annotations
+from zarrlink.catalogue.annotations_memory import MemoryAnnotations
+from zarrlink.catalogue.annotations_sqlite import SqliteAnnotations
+from zarrlink.sqlite_file import SqliteFile
+
+
+class TestMemoryAnnotations(AnnotationsContract):
+    @pytest.fixture
+    def annotations(self) -> Annotations:
+        return MemoryAnnotations()
+
+
+class TestSqliteAnnotations(AnnotationsContract):
+    @pytest.fixture
+    def annotations(self, tmp_path: Path) -> Iterator[Annotations]:
+        with state_file(tmp_path / "state.sqlite") as file:
+            yield SqliteAnnotations(file)
+
+
+def test_a_state_file_from_before_annotations_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    with state_file(path):
+        pass
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE annotations")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    file = SqliteFile(path)
+    try:
+        assert SqliteAnnotations(file).add(CELLS)
+    finally:
+        file.close()

@@ -11,6 +11,7 @@ from zarrlink.formats.datasource import FILE_NAME
 from zarrlink.formats.wkw import BlockType
 from zarrlink.formats.wkw_writer import wkw_header
 from zarrlink.geometry import Vec3
+from zarrlink.library import Subject
 from zarrlink.links.model import Link
 from zarrlink.links.service import LinkRequest, create_link
 from zarrlink_local.machine import Machine, now_ms, open_machine
@@ -68,6 +69,6 @@ class Linked:
 def linked(dataset: Path, state: Path) -> Linked:
     machine = open_machine(state)
     record = machine.catalogue.register(NAME, str(dataset.resolve()), now_ms())
-    made = create_link(machine.library, machine.links, record, "operator", LinkRequest(), now_ms())
+    made = create_link(machine.library, machine.links, Subject(record), "operator", LinkRequest(), now_ms())
     link = asyncio.run(made).link
     return Linked(machine, link, machine.keys.token(link.id))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from zarrlink.errors import ZarrlinkError
 from zarrlink.http.page import layer_paths
+from zarrlink.library import Subject
 from zarrlink.links.model import Link
 from zarrlink.links.service import LinkRequest, create_link
 from zarrlink_local import sample, server
@@ -62,7 +63,7 @@ def sample_link(machine: Machine, folder: Path) -> Link:
         if link.name == NAME and link.view.dataset == record.id and not link.is_expired(now_ms()):
             return link
     wish = LinkRequest(name=NAME)
-    return asyncio.run(create_link(machine.library, machine.links, record, "operator", wish, now_ms())).link
+    return asyncio.run(create_link(machine.library, machine.links, Subject(record), "operator", wish, now_ms())).link
 
 
 def show_progress(done: float) -> None:

@@ -29,7 +29,7 @@ async function readLink() {
 }
 
 function showLink(link) {
-  const name = link.name || link.dataset.name;
+  const name = link.name || (link.annotation ?? link.dataset).name;
   document.title = `${name}: Zarr link`;
   byId("name").textContent = name;
   byId("note").textContent = link.note;
@@ -46,7 +46,8 @@ function showLink(link) {
 function showAbout(link) {
   const facts = byId("facts");
   facts.replaceChildren();
-  addFact(facts, "Dataset", link.dataset.name);
+  if (link.annotation) addFact(facts, "Annotation", link.annotation.name);
+  if (link.dataset) addFact(facts, "Dataset", link.dataset.name);
   addFact(facts, "Expires", expiryElement(link.expires));
   addFact(facts, "Voxel size (x, y, z)", voxelSizeText(link.voxelSize));
   addFact(facts, "Extent (x, y, z)", extentText(link.box, link.voxelSize));

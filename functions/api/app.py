@@ -11,6 +11,7 @@ from aws_lambda_powertools import Logger
 from mangum import Mangum
 
 from zarrlink.aws_parts import FRESHNESS_S, LazyClient, now_ms, source_opener
+from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.http.api import ApiServices, create_api
 from zarrlink.http.api_door import ApiDoor
@@ -29,9 +30,17 @@ def door(public_url: str) -> Mangum:
     """The API, whose addresses begin with `public_url`."""
     dynamodb = LazyClient("dynamodb")
     catalogue = DynamoCatalogue(dynamodb, SETTINGS.catalogue_table)
+    annotations = DynamoAnnotations(dynamodb, SETTINGS.annotations_table)
     services = ApiServices(
-        library=Library(catalogue, source_opener(), monotonic=time.monotonic, freshness_s=FRESHNESS_S),
+        library=Library(
+            catalogue,
+            source_opener(),
+            monotonic=time.monotonic,
+            freshness_s=FRESHNESS_S,
+            annotations=annotations,
+        ),
         catalogue=catalogue,
+        annotations=annotations,
         links=DynamoLinks(dynamodb, SETTINGS.links_table),
         users=DynamoUsers(dynamodb, SETTINGS.users_table),
         keys=read_key_ring(LazyClient("secretsmanager"), SETTINGS.link_keys_secret),

@@ -14,6 +14,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from zarrlink.aws_parts import FRESHNESS_S, LazyClient, now_ms, source_opener
+from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.http.lambda_events import reply_of, request_of
 from zarrlink.http.message import Request, Response
@@ -37,10 +38,13 @@ LOOP = asyncio.new_event_loop()
 def data_path() -> DataPath:
     """Made at the first request, when the clients it needs are worth their import."""
     dynamodb = LazyClient("dynamodb")
-    catalogue = DynamoCatalogue(dynamodb, SETTINGS.catalogue_table)
     opener = source_opener()
     library = Library(
-        catalogue, lambda record: metered(opener(record), METER), monotonic=time.monotonic, freshness_s=FRESHNESS_S
+        DynamoCatalogue(dynamodb, SETTINGS.catalogue_table),
+        lambda location: metered(opener(location), METER),
+        monotonic=time.monotonic,
+        freshness_s=FRESHNESS_S,
+        annotations=DynamoAnnotations(dynamodb, SETTINGS.annotations_table),
     )
     return DataPath(
         keys=read_key_ring(LazyClient("secretsmanager"), SETTINGS.link_keys_secret),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from zarrlink.catalogue.interface import DatasetRecord
+from zarrlink.catalogue.annotations_sqlite import SqliteAnnotations
 from zarrlink.catalogue.sqlite import SqliteCatalogue
 from zarrlink.library import Library
 from zarrlink.links.sqlite import SqliteLinks
@@ -29,6 +29,7 @@ class Machine:
     keys: KeyRing
     links: SqliteLinks
     catalogue: SqliteCatalogue
+    annotations: SqliteAnnotations
     users: SqliteUsers
     library: Library
 
@@ -48,14 +49,21 @@ class Machine:
 def open_machine(state: Path) -> Machine:
     """Open or create a state file. Raises ValueError where it, or its keys, cannot be used."""
     file = SqliteFile(state)
-    catalogue = SqliteCatalogue(file)
+    catalogue, annotations = SqliteCatalogue(file), SqliteAnnotations(file)
     return Machine(
         file=file,
         keys=load_or_create_keys(state.with_name(state.name + ".key")),
         links=SqliteLinks(file),
         catalogue=catalogue,
+        annotations=annotations,
         users=SqliteUsers(file),
-        library=Library(catalogue, _open_folder, monotonic=time.monotonic, freshness_s=FRESHNESS_S),
+        library=Library(
+            catalogue,
+            _open_folder,
+            monotonic=time.monotonic,
+            freshness_s=FRESHNESS_S,
+            annotations=annotations,
+        ),
     )
 
 
@@ -64,5 +72,5 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _open_folder(record: DatasetRecord) -> LocalFiles:
-    return LocalFiles(Path(record.location))
+def _open_folder(location: str) -> LocalFiles:
+    return LocalFiles(Path(location))

@@ -32,6 +32,7 @@ def create_app(machine: Machine, public_url: str, *, viewer_max_age_s: int = 300
     services = ApiServices(
         library=machine.library,
         catalogue=machine.catalogue,
+        annotations=machine.annotations,
         links=machine.links,
         users=machine.users,
         keys=machine.keys,

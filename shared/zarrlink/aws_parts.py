@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
-from zarrlink.catalogue.interface import DatasetRecord
 from zarrlink.errors import SourceUnavailable
 from zarrlink.storage.interface import ByteSource
 
@@ -35,8 +34,8 @@ class LazyClient:
         return getattr(self._client, name)
 
 
-def source_opener() -> Callable[[DatasetRecord], ByteSource]:
-    """From a dataset's `s3://bucket/prefix` to its source; one store a bucket, in the function's own region."""
+def source_opener() -> Callable[[str], ByteSource]:
+    """From `s3://bucket/prefix` to what is stored there; one store a bucket, in the function's own region."""
     from zarrlink.storage.s3 import S3Source, open_bucket
 
     region = os.environ.get("AWS_REGION", "us-east-1")
@@ -45,11 +44,11 @@ def source_opener() -> Callable[[DatasetRecord], ByteSource]:
     plain = endpoint is not None and endpoint.startswith("http://")
     bucket_store = cache(lambda bucket: open_bucket(bucket, region=region, endpoint=endpoint, allow_http=plain))
 
-    def open_source(record: DatasetRecord) -> ByteSource:
-        bucket, _, prefix = record.location.removeprefix(_S3).partition("/")
-        if not record.location.startswith(_S3) or not bucket:
-            raise SourceUnavailable("a dataset's location is not s3://bucket/prefix")
-        return S3Source(bucket_store(bucket), prefix, record.location)
+    def open_source(location: str) -> ByteSource:
+        bucket, _, prefix = location.removeprefix(_S3).partition("/")
+        if not location.startswith(_S3) or not bucket:
+            raise SourceUnavailable("a location is not s3://bucket/prefix")
+        return S3Source(bucket_store(bucket), prefix, location)
 
     return open_source
 

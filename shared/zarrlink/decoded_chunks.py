@@ -1,6 +1,6 @@
 """Chunks made from decoded voxels: what is stored in another form than a chunk of ours, or changed on the way.
 
-NumPy is imported with the first such chunk, not before. An answer's length is known only once it is made, so HEAD
+An answer's length is known only once it is made, so HEAD
 does what GET does.
 """
 
@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from zarrlink.answers import OCTETS, Ask, Served, serve_whole
+from zarrlink.arrays.frames import chunk_frame
+from zarrlink.arrays.volume import Volume
 from zarrlink.errors import InvalidRequest
 from zarrlink.formats.zarr_keys import Dialect
 from zarrlink.geometry import Vec3, vec3
 from zarrlink.layer import Layer, Level
-
-if TYPE_CHECKING:
-    from zarrlink.arrays.volume import Volume
 
 # Encoding more than this at once would keep other readers waiting: a thread does it.
 LARGE_CHUNK_BYTES: Final = 2**18
@@ -45,8 +44,6 @@ class DecodedChunks:
         if any(a >= b for a, b in zip(low, high, strict=True)):
             return None
         voxels = await self.volume.read(low, high, coordinates)
-        from zarrlink.arrays.frames import chunk_frame
-
         offset = vec3([a - b for a, b in zip(low, start, strict=True)])
         if math.prod(level.chunk) * self.layer.item_bytes * self.layer.channels > LARGE_CHUNK_BYTES:
             frame = await asyncio.to_thread(chunk_frame, voxels, self.layer.dtype, level.chunk, offset)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
+from zarrlink.annotations.manifest import MANIFEST_KEY, MAX_BYTES, Manifest
 from zarrlink.byte_range import ByteRange
+from zarrlink.catalogue.annotations import AnnotationRecord, Annotations
 from zarrlink.catalogue.interface import Catalogue, DatasetRecord
 from zarrlink.errors import (
     CorruptFile,
@@ -18,66 +21,101 @@ from zarrlink.errors import (
 )
 from zarrlink.formats import datasource
 from zarrlink.formats.datasource import DatasetDescription, LayerDescription
+from zarrlink.formats.wkw import WkwHeader
 from zarrlink.jump_tables import JumpTables
+from zarrlink.opening.annotation import Annotation, Below, open_volume, volume_name
 from zarrlink.opening.opened import OpenLayer, Witness
 from zarrlink.opening.wkw import open_wkw
+from zarrlink.packed_blocks import CACHE_BYTES, PageCache
 from zarrlink.storage.interface import ByteSource
 from zarrlink.view import View
+
+if TYPE_CHECKING:
+    from zarrlink.annotations.manifest import PackedVolume
+    from zarrlink.opening.painted import VoxelTools
 
 MAX_OPEN_LAYERS: Final = 4096
 MAX_DESCRIPTIONS: Final = 64
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a view is of. `dataset` None: an annotation whose dataset is not registered here."""
+
+    dataset: DatasetRecord | None
+    annotation: AnnotationRecord | None = None
+
+    def view(self, layers: tuple[str, ...]) -> View:
+        """All of these layers."""
+        return View(
+            "" if self.dataset is None else self.dataset.id,
+            layers,
+            annotation="" if self.annotation is None else self.annotation.id,
+        )
+
+
 class Library:
-    """Layers by view, opened once and looked at again when older than `freshness_s`."""
+    """Layers by view, opened once and looked at again when older than `freshness_s`.
+
+    `open_source`: from a record's location to what is stored there.
+    """
 
     def __init__(
         self,
         catalogue: Catalogue,
-        open_source: Callable[[DatasetRecord], ByteSource],
+        open_source: Callable[[str], ByteSource],
         *,
         monotonic: Callable[[], float],
         freshness_s: float,
+        annotations: Annotations | None = None,
     ) -> None:
         self._catalogue = catalogue
+        self._annotations = annotations
         self._open_source = open_source
         self._monotonic = monotonic
         self._freshness_s = freshness_s
         self._tables = JumpTables(monotonic)
-        self._open: OrderedDict[tuple[str, str], tuple[DatasetRecord, OpenLayer]] = OrderedDict()
+        self._pages = PageCache(CACHE_BYTES)
+        self._voxel_tools: VoxelTools | None = None
+        self._open: OrderedDict[tuple[str, str], tuple[Subject, OpenLayer]] = OrderedDict()
         self._descriptions: OrderedDict[str, tuple[str, DatasetDescription]] = OrderedDict()
 
     async def layer(self, view: View, name: str) -> OpenLayer:
         """The layer `name` within the limits of `view`.
 
-        Raises LinkGone where the dataset is registered no more, UnsupportedLayer where the layer cannot be served
-        (any more), CorruptFile and SourceUnavailable where its description or headers are damaged or out of reach.
+        Raises LinkGone where the dataset or annotation is known no more, UnsupportedLayer where the layer cannot be
+        served (any more), CorruptFile and SourceUnavailable where its description or headers are damaged or out of
+        reach.
         """
         key = view.id, name
         known = self._open.get(key)
         now = self._monotonic()
+        if known is not None and now - known[1].checked_s < self._freshness_s:
+            return known[1]
+        subject = self.subject(view)
         if known is not None:
-            record, opened = known
-            if now - opened.checked_s < self._freshness_s:
-                return opened
-            if self._catalogue.get(view.dataset) == record and await opened.is_unchanged():
-                opened.checked_s = now
-                return opened
+            if known[0] == subject and await known[1].is_unchanged():
+                known[1].checked_s = now
+                return known[1]
             self._open.pop(key, None)
-        record = self.record(view)
-        opened = await self._read(view, record, name)
+        opened = await self._read(view, subject, name)
         opened.checked_s = now
-        self._open[key] = record, opened
+        self._open[key] = subject, opened
         while len(self._open) > MAX_OPEN_LAYERS:
             self._open.popitem(last=False)
         return opened
 
-    def record(self, view: View) -> DatasetRecord:
-        """The dataset that a view is of. Raises LinkGone where it is registered no more."""
-        record = self._catalogue.get(view.dataset)
-        if record is None:
+    def subject(self, view: View) -> Subject:
+        """What a view is of, as it stands now. Raises LinkGone where that is known no more."""
+        dataset = self._catalogue.get(view.dataset) if view.dataset else None
+        if view.dataset and dataset is None:
             raise LinkGone("the dataset is not registered any more")
-        return record
+        if not view.annotation:
+            return Subject(dataset)
+        annotation = None if self._annotations is None else self._annotations.get(view.annotation)
+        if annotation is None:
+            raise LinkGone("the annotation is not there any more")
+        return Subject(dataset, annotation)
 
     def doubt(self, view: View, name: str) -> None:
         """Something did not fit: look at the layer's sources again before it is used next."""
@@ -87,16 +125,76 @@ class Library:
 
     async def describe(self, record: DatasetRecord) -> DatasetDescription:
         """What a dataset says of itself now."""
-        return (await self._description(self._open_source(record), record))[1]
+        return (await self._description(self._open_source(record.location), record))[1]
 
-    async def _read(self, view: View, record: DatasetRecord, name: str) -> OpenLayer:
-        source = self._open_source(record)
-        etag, description = await self._description(source, record)
-        described = _find(description, name)
-        opened = await open_wkw(
-            source, described, description.voxel_size, self._tables, box=view.box, finest=view.finest
-        )
+    async def layer_names(self, subject: Subject) -> list[str]:
+        """Every layer, readable or not: an annotation's volume layers hide those of the same name below."""
+        names: set[str] = set()
+        if subject.dataset is not None:
+            description = await self.describe(subject.dataset)
+            names = {layer.name for layer in description.layers} | set(description.unreadable)
+        if subject.annotation is not None:
+            manifest = (await self._annotation(subject)).manifest
+            names |= {volume_name(volume) for volume in manifest.volumes}
+        return sorted(names)
+
+    async def _read(self, view: View, subject: Subject, name: str) -> OpenLayer:
+        if subject.annotation is not None:
+            annotation = await self._annotation(subject)
+            volume = annotation.volume(name)
+            if volume is not None:
+                return await open_volume(annotation, volume, view, self._tables, self._pages, self._decode)
+        if subject.dataset is None:
+            raise UnsupportedLayer(f"layer {name!r}: there is no such layer")
+        source = self._open_source(subject.dataset.location)
+        etag, description = await self._description(source, subject.dataset)
+        described = find_layer(description, name)
+        mapping = view.mapping(name)
+        if described.data_format == "wkw" and mapping is None:
+            opened = await open_wkw(
+                source, described, description.voxel_size, self._tables, box=view.box, finest=view.finest
+            )
+        else:
+            from zarrlink.opening.painted import open_decoded
+
+            opened = await open_decoded(source, described, description.voxel_size, view, self._tools())
         return opened.with_witness(Witness(source, datasource.FILE_NAME, etag))
+
+    async def _annotation(self, subject: Subject) -> Annotation:
+        if subject.annotation is None:
+            raise LinkGone("not an annotation")
+        below = Below()
+        if subject.dataset is not None:
+            dataset = self._open_source(subject.dataset.location)
+            below = Below(dataset, *await self._description(dataset, subject.dataset))
+        source = self._open_source(subject.annotation.location)
+        try:
+            blob = await source.read(MANIFEST_KEY, ByteRange(0, MAX_BYTES + 1))
+        except RangeNotSatisfiable as error:
+            raise CorruptFile("the description of an annotation is empty", key=MANIFEST_KEY) from error
+        if blob is None:
+            raise SourceUnavailable("an annotation has no description (any more)", key=MANIFEST_KEY)
+        return Annotation(source, blob.etag, Manifest.from_json(blob.data), below)
+
+    async def _decode(
+        self,
+        annotation: Annotation,
+        volume: PackedVolume,
+        described: LayerDescription,
+        header: WkwHeader | None,
+        view: View,
+    ) -> OpenLayer:
+        from zarrlink.opening.painted import open_painted
+
+        return await open_painted(annotation, volume, described, header, view, self._tools())
+
+    def _tools(self) -> VoxelTools:
+        """Made when first needed: NumPy comes with it."""
+        if self._voxel_tools is None:
+            from zarrlink.opening.painted import VoxelTools
+
+            self._voxel_tools = VoxelTools.made(self._tables, self._pages)
+        return self._voxel_tools
 
     async def _description(self, source: ByteSource, record: DatasetRecord) -> tuple[str, DatasetDescription]:
         """The dataset's description with its ETag; parsed once, since it may speak of many layers."""
@@ -112,13 +210,12 @@ class Library:
         return found
 
 
-def _find(description: DatasetDescription, name: str) -> LayerDescription:
+def find_layer(description: DatasetDescription, name: str) -> LayerDescription:
+    """A layer of a dataset. Raises UnsupportedLayer where it is not there or cannot be read."""
     if name in description.unreadable:
         raise UnsupportedLayer(f"layer {name!r}: {description.unreadable[name]}")
     for layer in description.layers:
         if layer.name == name:
-            if layer.data_format != "wkw":
-                raise UnsupportedLayer(f"layer {name!r}: it is stored as {layer.data_format}; streamed is wkw")
             return layer
     raise UnsupportedLayer(f"layer {name!r}: the dataset has no such layer")
 

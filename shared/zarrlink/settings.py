@@ -31,6 +31,7 @@ class StreamSettings(_Settings):
 
     links_table: str
     catalogue_table: str
+    annotations_table: str
     link_keys_secret: str
     link_viewer_max_age: int = 300
     head_with_body: bool = True
@@ -43,6 +44,7 @@ class ApiSettings(_Settings):
 
     links_table: str
     catalogue_table: str
+    annotations_table: str
     users_table: str
     link_keys_secret: str
     public_url: str = ""

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from zarrlink.byte_range import ByteRange
+from zarrlink.catalogue.annotations import AnnotationRecord
+from zarrlink.catalogue.annotations_memory import MemoryAnnotations
 from zarrlink.catalogue.interface import Catalogue, DatasetRecord
 from zarrlink.catalogue.memory import MemoryCatalogue
 from zarrlink.http.message import Request, Response
 from zarrlink.http.routes import DataPath
-from zarrlink.library import Library
+from zarrlink.library import Library, Subject
 from zarrlink.links.interface import LinkStore
 from zarrlink.links.memory import MemoryLinks
 from zarrlink.links.model import Link
@@ -51,11 +53,11 @@ BACKENDS = [Backend()]
 class CountingSource:
     """A source that notes each request to it, and fails where it is told to."""
 
-    def __init__(self, inner: ByteSource) -> None:
+    def __init__(self, inner: ByteSource, requests: list[tuple[str, str]] | None = None) -> None:
         self.inner = inner
         self.name = inner.name
         self.absence_trust_s = inner.absence_trust_s
-        self.requests: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = [] if requests is None else requests
         self.failures: dict[str, Exception] = {}
 
     async def read(
@@ -94,13 +96,19 @@ class Door:
     path: DataPath
     clock: Clock
     catalogue: Catalogue
+    annotations: MemoryAnnotations
+    subject: Subject
+    places: dict[str, ByteSource]
     link: Link = field(init=False)
 
     def make_link(self, wish: LinkRequest | None = None) -> str:
         """Make a link (it becomes the current one) and give its token."""
-        made = create_link(self.library, self.links, self.record, "ann", wish or LinkRequest(), self.clock.now_ms)
+        made = create_link(self.library, self.links, self.subject, "ann", wish or LinkRequest(), self.clock.now_ms)
         self.link = asyncio.run(made).link
         return self.path.keys.token(self.link.id)
+
+    def make_source(self, objects: dict[str, bytes]) -> ByteSource:
+        return CountingSource(BACKENDS[-1].source(objects), self.source.requests)
 
     @property
     def base(self) -> str:
@@ -130,16 +138,44 @@ class Door:
         seen.extend(self.source.requests)
 
 
-def open_door(objects: dict[str, bytes], *, freshness_s: float = 1e9, wish: LinkRequest | None = None) -> Door:
-    """A door to a dataset of those objects, with a link to it."""
-    return door_to(BACKENDS[-1].source(objects), freshness_s=freshness_s, wish=wish)
+def open_door(
+    objects: dict[str, bytes],
+    *,
+    annotation: dict[str, bytes] | None = None,
+    freshness_s: float = 1e9,
+    wish: LinkRequest | None = None,
+) -> Door:
+    """A door to a dataset of those objects, or to an annotation of it, with a link."""
+    backend = BACKENDS[-1]
+    painted = None if annotation is None else backend.source(annotation)
+    return door_to(backend.source(objects), painted=painted, freshness_s=freshness_s, wish=wish)
 
 
-def door_to(inner: ByteSource, *, freshness_s: float = 1e9, wish: LinkRequest | None = None) -> Door:
-    """A door to a dataset of any source, with a link to it."""
+def door_to(
+    inner: ByteSource,
+    *,
+    painted: ByteSource | None = None,
+    freshness_s: float = 1e9,
+    wish: LinkRequest | None = None,
+) -> Door:
+    """A door to a dataset of any source, or to an annotation of it, with a link."""
     backend = BACKENDS[-1]
     source, clock, catalogue, links = CountingSource(inner), Clock(), backend.catalogue(), backend.links()
-    library = Library(catalogue, lambda _: source, monotonic=lambda: clock.monotonic_s, freshness_s=freshness_s)
+    annotations = MemoryAnnotations()
+    places: dict[str, ByteSource] = {backend.location: source}
+    record = catalogue.register("ds", backend.location, NOW_MS)
+    subject = Subject(record)
+    if painted is not None:
+        subject = Subject(record, annotation_record(record.id))
+        annotations.add(annotation_record(record.id))
+        places[annotation_record(record.id).location] = CountingSource(painted, source.requests)
+    library = Library(
+        catalogue,
+        places.__getitem__,
+        monotonic=lambda: clock.monotonic_s,
+        freshness_s=freshness_s,
+        annotations=annotations,
+    )
     path = DataPath(
         keys=KeyRing({"a": b"k" * 32}, "a"),
         links=links,
@@ -147,9 +183,15 @@ def door_to(inner: ByteSource, *, freshness_s: float = 1e9, wish: LinkRequest | 
         now_ms=lambda: clock.now_ms,
         page_html=b"<!doctype html><title>page</title>",
     )
-    door = Door(source, catalogue.register("ds", backend.location, NOW_MS), library, links, path, clock, catalogue)
+    door = Door(source, record, library, links, path, clock, catalogue, annotations, subject, places)
     door.make_link(wish)
     return door
+
+
+def annotation_record(dataset: str) -> AnnotationRecord:
+    return AnnotationRecord(
+        "a" * 24, "cells", "", "ann", dataset, "memory/annotation", "r1", "", created_ms=NOW_MS, modified_ms=NOW_MS
+    )
 
 
 def header(response: Response, name: str) -> str | None:

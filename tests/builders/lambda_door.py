@@ -26,6 +26,7 @@ from zarrlink.storage.s3 import S3Source
 ENVIRONMENT = {
     "LINKS_TABLE": "links",
     "CATALOGUE_TABLE": "catalogue",
+    "ANNOTATIONS_TABLE": "annotations",
     "USERS_TABLE": "users",
     "LINK_KEYS_SECRET": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:keys",
     "HEAD_WITH_BODY": "false",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.links.dynamodb import DynamoLinks
 from zarrlink.links.model import Link
@@ -75,6 +76,7 @@ def test_streaming_may_read_the_rows_that_it_reads(template: dict[str, Any]) -> 
     client = Recorder()
     DynamoLinks(client, "LinksTable").get(LINK.id)
     DynamoCatalogue(client, "CatalogueTable").get(DATASET)
+    DynamoAnnotations(client, "AnnotationsTable").get(DATASET)
 
     assert grants(template, "StreamRole", "dynamodb") == client.used
 
@@ -91,6 +93,7 @@ def test_the_api_may_do_to_tables_what_its_routes_do(template: dict[str, Any]) -
             change()
     catalogue.get(DATASET)
     catalogue.all()
+    DynamoAnnotations(client, "AnnotationsTable").get(DATASET)
     DynamoUsers(client, "UsersTable").by_token_hash("0" * 64)
 
     assert grants(template, "ApiRole", "dynamodb") == client.used

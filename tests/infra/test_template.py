@@ -198,6 +198,7 @@ def test_the_core_layer_has_what_the_package_needs() -> None:
     [
         ("LinksTable", aws_tables.LINKS),
         ("CatalogueTable", aws_tables.CATALOGUE),
+        ("AnnotationsTable", aws_tables.ANNOTATIONS),
         ("UsersTable", aws_tables.USERS),
     ],
 )

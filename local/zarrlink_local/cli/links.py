@@ -11,6 +11,7 @@ import click
 from zarrlink.errors import InvalidRequest
 from zarrlink.geometry import BoundingBox, Mag
 from zarrlink.http.page import layer_paths
+from zarrlink.library import Subject
 from zarrlink.links.interface import KEEP
 from zarrlink.links.model import Link, default_expiry_ms, iso_time
 from zarrlink.links.service import LinkRequest, change_link, create_link
@@ -62,7 +63,7 @@ def create(
         expires_ms=KEEP if expires is None else parse_expiry(expires, now),
     )
     record = find_dataset(machine, dataset)
-    new = asyncio.run(create_link(machine.library, machine.links, record, owner, wish, now))
+    new = asyncio.run(create_link(machine.library, machine.links, Subject(record), owner, wish, now))
     for reason in new.left_out:
         click.echo(f"left out: {reason}", err=True)
     _print_link(machine, new.link, as_json=as_json)

@@ -12,11 +12,12 @@ from fastapi.responses import Response as FastResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from zarrlink.catalogue.interface import Catalogue, DatasetRecord
+from zarrlink.catalogue.annotations import Annotations
+from zarrlink.catalogue.interface import Catalogue
 from zarrlink.errors import InvalidRequest, MethodNotAllowed, NotSignedIn, UnknownKey
 from zarrlink.http import problems
 from zarrlink.http.api_models import DatasetBody, LinkBody, LinkChangeBody, Message, NewLinkBody, ProblemBody, link_body
-from zarrlink.library import Library
+from zarrlink.library import Library, Subject
 from zarrlink.links.interface import KEEP, LinkStore
 from zarrlink.links.model import Link
 from zarrlink.links.service import change_link, create_link
@@ -33,6 +34,7 @@ class ApiServices:
 
     library: Library
     catalogue: Catalogue
+    annotations: Annotations
     links: LinkStore
     users: Users
     keys: KeyRing
@@ -98,12 +100,12 @@ def _routes(services: ApiServices) -> APIRouter:  # noqa: C901 (a list of routes
     @api.get("/zarrPrivateLinks/byDataset/{source_id}", summary="Your links to a dataset")
     def links_to(source_id: str, user: SignedIn) -> list[LinkBody]:
         mine = services.links.of_owner(user.name)
-        return [show(link) for link in mine if link.view.dataset == source_id]
+        return [show(link) for link in mine if source_id in (link.view.dataset, link.view.annotation)]
 
     @api.post("/zarrPrivateLinks", summary="Make a link")
     async def create(body: NewLinkBody, user: SignedIn) -> LinkBody:
         new = await create_link(
-            services.library, services.links, _source(services, body), user.name, body.wish(), services.now_ms()
+            services.library, services.links, _subject(services, body, user), user.name, body.wish(), services.now_ms()
         )
         return show(new.link, new.left_out)
 
@@ -118,7 +120,7 @@ def _routes(services: ApiServices) -> APIRouter:  # noqa: C901 (a list of routes
     def change(link_id: str, body: LinkChangeBody, user: SignedIn) -> LinkBody:
         link = one(link_id, user)
         for source in (body.dataset, body.annotation):
-            if source is not None and source != link.dataset:
+            if source is not None and source not in (link.dataset, link.annotation):
                 raise InvalidRequest("what a link opens is fixed when it is made: make a new link")
         given = body.model_fields_set
         changed = change_link(
@@ -146,14 +148,19 @@ def _no_link() -> UnknownKey:
     return UnknownKey("you have no such link")
 
 
-def _source(services: ApiServices, body: NewLinkBody) -> DatasetRecord:
+def _subject(services: ApiServices, body: NewLinkBody, user: User) -> Subject:
+    """What a link is asked for. An annotation is its owner's alone."""
     given = [source for source in (body.dataset, body.annotation) if source is not None]
     if len(given) != 1:
         raise InvalidRequest("name either a dataset or an annotation")
+    if body.annotation is not None:
+        annotation = services.annotations.get(body.annotation)
+        if annotation is not None and annotation.owner == user.name:
+            return Subject(services.catalogue.get(annotation.dataset) if annotation.dataset else None, annotation)
     record = services.catalogue.get(given[0])
     if record is None:
         raise UnknownKey("there is no such dataset or annotation")
-    return record
+    return Subject(record)
 
 
 async def _on_error(

@@ -35,6 +35,9 @@ class Scope(BaseModel):
         None, description="x, y, z, width, height, depth in mag-1 voxels; nothing outside is ever sent."
     )
     finestMag: str | None = Field(None, description="The finest mag that the link opens, such as 2-2-1.")  # noqa: N815
+    mappings: Annotated[dict[LayerName, LayerName], Field(max_length=MAX_LAYERS)] | None = Field(
+        None, description="Layer name -> name of the mapping (agglomerate file) that its segment ids are shown by."
+    )
 
 
 class NewLinkBody(BaseModel):
@@ -54,11 +57,12 @@ class NewLinkBody(BaseModel):
 
     def wish(self) -> LinkRequest:
         """The request in our own terms. Raises InvalidRequest."""
-        scope = self.scope or Scope(layers=None, boundingBox=None, finestMag=None)
+        scope = self.scope or Scope(layers=None, boundingBox=None, finestMag=None, mappings=None)
         return LinkRequest(
             layers=None if scope.layers is None else tuple(scope.layers),
             box=None if scope.boundingBox is None else BoundingBox.from_list(scope.boundingBox),
             finest=None if scope.finestMag is None else Mag.parse(scope.finestMag),
+            mappings=scope.mappings or {},
             name=self.name,
             note=self.note,
             expires_ms=self.expirationDateTime if "expirationDateTime" in self.model_fields_set else KEEP,
@@ -132,7 +136,7 @@ def link_body(link: Link, keys: KeyRing, public_url: str, left_out: Sequence[str
     view = link.view
     return LinkBody(
         id=link.id,
-        annotation=None,
+        annotation=view.annotation or None,
         dataset=view.dataset,
         accessToken=token,
         expirationDateTime=link.expires_ms,
@@ -143,6 +147,7 @@ def link_body(link: Link, keys: KeyRing, public_url: str, left_out: Sequence[str
             layers=list(view.layers),
             boundingBox=None if view.box is None else view.box.to_list(),
             finestMag=None if view.finest is None else view.finest.literal,
+            mappings=dict(view.mappings) or None,
         ),
         page=page,
         layers=[

@@ -8,6 +8,8 @@ from importlib import resources
 from typing import Any, Final
 from urllib.parse import quote
 
+from zarrlink.catalogue.annotations import AnnotationRecord
+from zarrlink.catalogue.interface import DatasetRecord
 from zarrlink.errors import ZarrlinkError
 from zarrlink.geometry import BoundingBox, vec3
 from zarrlink.http.message import CORS, Headers, Request, Response
@@ -87,11 +89,12 @@ async def describe_link(link: Link, streamer: Streamer) -> dict[str, Any]:
     for error in failures.values():
         if not opened or not isinstance(error, ZarrlinkError):
             raise error
-    first, record = opened[0], streamer.library.record(link.view)
+    first, subject = opened[0], streamer.library.subject(link.view)
     return {
         "name": link.name,
         "note": link.note,
-        "dataset": {"id": record.id, "name": record.name},
+        "dataset": _named(subject.dataset),
+        "annotation": _named(subject.annotation),
         "created": iso_time(link.created_ms),
         "expires": None if link.expires_ms is None else iso_time(link.expires_ms),
         "voxelSize": {"factor": list(first.layer.voxel_size.factor), "unit": first.layer.voxel_size.unit},
@@ -99,6 +102,10 @@ async def describe_link(link: Link, streamer: Streamer) -> dict[str, Any]:
         "layers": [_layer(layer.layer) for layer in opened],
         "unavailable": [{"name": name, "reason": str(error)} for name, error in failures.items()],
     }
+
+
+def _named(record: DatasetRecord | AnnotationRecord | None) -> dict[str, str] | None:
+    return None if record is None else {"id": record.id, "name": record.name}
 
 
 def _hull(boxes: list[BoundingBox]) -> BoundingBox:

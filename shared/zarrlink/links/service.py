@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from zarrlink.catalogue.interface import DatasetRecord
 from zarrlink.errors import InvalidRequest, UnsupportedLayer
 from zarrlink.geometry import BoundingBox, Mag
-from zarrlink.library import Library
+from zarrlink.library import Library, Subject
 from zarrlink.links.interface import KEEP, Keep, LinkStore
 from zarrlink.links.model import Link, check_expiry, check_words, default_expiry_ms, new_link_id
 from zarrlink.view import View
@@ -16,11 +16,13 @@ from zarrlink.view import View
 
 @dataclass(frozen=True, slots=True)
 class LinkRequest:
-    """What a new link is to open. `layers` None: every layer that can be streamed. `expires_ms` KEEP: the default."""
+    """What a new link is to open. `layers` None: every layer that can be streamed. `mappings`:
+    layer -> name of the mapping that its segment ids are shown by. `expires_ms` KEEP: the default."""
 
     layers: tuple[str, ...] | None = None
     box: BoundingBox | None = None
     finest: Mag | None = None
+    mappings: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
     note: str = ""
     expires_ms: int | Keep | None = KEEP
@@ -35,7 +37,7 @@ class NewLink:
 
 
 async def create_link(
-    library: Library, links: LinkStore, record: DatasetRecord, owner: str, wish: LinkRequest, now_ms: int
+    library: Library, links: LinkStore, subject: Subject, owner: str, wish: LinkRequest, now_ms: int
 ) -> NewLink:
     """Make and keep a link.
 
@@ -47,24 +49,27 @@ async def create_link(
     if expires_ms is not None and expires_ms <= now_ms:
         raise InvalidRequest("the link would have expired already")
     if wish.layers is None:
-        description = await library.describe(record)
-        names = sorted([layer.name for layer in description.layers] + list(description.unreadable))
+        names = await library.layer_names(subject)
     else:
         names = sorted(set(wish.layers))
+    unknown = sorted(wish.mappings.keys() - set(names))
+    if unknown:
+        raise InvalidRequest(f"a mapping is asked for layer {unknown[0]!r}, which the link does not open")
     if not names:
         raise InvalidRequest("a link needs at least one layer")
     refusals: list[str] = []
     servable: list[str] = []
     for name, refusal in zip(
-        names, await asyncio.gather(*(_refusal(library, record, wish, n) for n in names)), strict=True
+        names, await asyncio.gather(*(_refusal(library, subject, wish, n) for n in names)), strict=True
     ):
         if refusal is None:
             servable.append(name)
         else:
             refusals.append(refusal)
-    if not servable or (refusals and wish.layers is not None):
+    # A mapping that cannot be applied is never left out in silence, with its layer or without.
+    if not servable or (refusals and wish.layers is not None) or not wish.mappings.keys() <= set(servable):
         raise UnsupportedLayer("; ".join(refusals[:8]))
-    view = View(record.id, tuple(servable), wish.box, wish.finest)
+    view = _view(subject, wish, servable)
     opened = await asyncio.gather(*(library.layer(view, name) for name in servable))
     geometry = {name: layer.fingerprint for name, layer in zip(servable, opened, strict=True)}
     link = Link(new_link_id(), owner, view, geometry, wish.name, wish.note, now_ms, expires_ms)
@@ -72,10 +77,15 @@ async def create_link(
     return NewLink(link, tuple(refusals))
 
 
-async def _refusal(library: Library, record: DatasetRecord, wish: LinkRequest, name: str) -> str | None:
+def _view(subject: Subject, wish: LinkRequest, layers: list[str]) -> View:
+    mappings = tuple(sorted((layer, name) for layer, name in wish.mappings.items() if layer in layers))
+    return replace(subject.view(tuple(layers)), box=wish.box, finest=wish.finest, mappings=mappings)
+
+
+async def _refusal(library: Library, subject: Subject, wish: LinkRequest, name: str) -> str | None:
     """Why a layer cannot be streamed; None where it can."""
     try:
-        await library.layer(View(record.id, (name,), wish.box, wish.finest), name)
+        await library.layer(_view(subject, wish, [name]), name)
     except UnsupportedLayer as error:
         return str(error)
     return None

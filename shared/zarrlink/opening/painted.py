@@ -1,0 +1,122 @@
+"""Opening volume layers whose blocks cannot be merged with those below as they are stored, and layers under a mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from zarrlink.annotations.manifest import PackedVolume
+from zarrlink.arrays.mapping import open_mapping
+from zarrlink.arrays.painted_volume import MappedVolume, PaintedVolume
+from zarrlink.arrays.table import TableCache
+from zarrlink.errors import InvalidRequest, UnsupportedLayer
+from zarrlink.formats.datasource import LayerDescription
+from zarrlink.formats.wkw import WkwHeader
+from zarrlink.geometry import VoxelSize
+from zarrlink.jump_tables import JumpTables
+from zarrlink.opening.annotation import Annotation, volume_name
+from zarrlink.opening.opened import OpenLayer, Witness
+from zarrlink.opening.volumes import LayerVolumes, layer_volumes, open_volumes
+from zarrlink.packed_blocks import PackedBlocks, PageCache
+from zarrlink.storage.interface import ByteSource
+from zarrlink.view import View
+from zarrlink.voxel_layout import StoredVoxels
+
+Volumes = Callable[[ByteSource, LayerDescription], Awaitable[LayerVolumes]]
+
+
+@dataclass(frozen=True, slots=True)
+class VoxelTools:
+    """What opening as voxels needs: `volumes` opens a dataset's layer, however it is stored."""
+
+    volumes: Volumes
+    tables: TableCache
+    pages: PageCache
+
+    @classmethod
+    def made(cls, jump_tables: JumpTables, pages: PageCache) -> VoxelTools:
+        """With a memory of its own for mappings."""
+        return cls(layer_volumes(jump_tables), TableCache(), pages)
+
+
+async def open_decoded(
+    source: ByteSource, described: LayerDescription, voxel_size: VoxelSize, view: View, tools: VoxelTools
+) -> OpenLayer:
+    """A dataset's layer that is not streamed as it is stored: another format, or its ids by a mapping."""
+    found = await mapped_volumes(source, described, view.mapping(described.name), tools)
+    return open_volumes(found, voxel_size, box=view.box, finest=view.finest)
+
+
+async def mapped_volumes(
+    source: ByteSource, described: LayerDescription, mapping_name: str | None, tools: VoxelTools
+) -> LayerVolumes:
+    """A dataset's layer as voxels, its ids by a mapping where one is named.
+
+    Raises UnsupportedLayer where it has no such mapping; never shows unmapped ids for mapped ones.
+    """
+    found = await tools.volumes(source, described)
+    if mapping_name is None:
+        return found
+    if described.category != "segmentation":
+        raise UnsupportedLayer(f"layer {described.name!r}: a mapping is for a segmentation layer")
+    try:
+        mapping = await open_mapping(source, described.name, mapping_name, described.agglomerates, tools.tables)
+    except InvalidRequest as error:
+        raise UnsupportedLayer(f"layer {described.name!r}: {error}") from error
+    witnesses = [Witness(source, key, etag) for key, etag in mapping.witnesses.items()]
+    return found.changed(lambda _, volume: MappedVolume(volume, mapping), *witnesses)
+
+
+async def open_painted(
+    annotation: Annotation,
+    volume: PackedVolume,
+    described: LayerDescription,
+    header: WkwHeader | None,
+    view: View,
+    tools: VoxelTools,
+) -> OpenLayer:
+    """A volume layer over its fallback layer, merged voxel by voxel. `header`: of its blocks, None where it has none."""
+    name = volume_name(volume)
+    source, below = annotation.below.layer(name, volume.fallback_layer or "")
+    found = await mapped_volumes(source, below, view.mapping(name) or volume.mapping_name, tools)
+    found = replace(found, described=described, witnesses=[*found.witnesses, *annotation.witnesses])
+    first = found.stored[0]
+    if first.channels != 1 or found.leading:
+        raise UnsupportedLayer(f"layer {name!r}: its fallback layer has channels or additional axes")
+    if header is not None:
+        found = _paint(annotation, volume, header, found, tools.pages)
+    return open_volumes(found, annotation.voxel_size, box=view.box, finest=view.finest)
+
+
+def _paint(
+    annotation: Annotation, volume: PackedVolume, header: WkwHeader, found: LayerVolumes, pages: PageCache
+) -> LayerVolumes:
+    name, side = volume_name(volume), header.block_side
+    dtype = _common(name, header.dtype, found.stored[0].dtype)
+    packs = {mag.mag: mag for mag in volume.mags}
+    stored = [
+        StoredVoxels(mag.mag, dtype, np.dtype(dtype).itemsize, 1, (0, 0, 0), (side, side, side))
+        for mag in found.stored
+        if mag.mag in packs
+    ]
+    volumes = {
+        mag.mag: PaintedVolume(
+            PackedBlocks(annotation.source, packs[mag.mag], pages), header, dtype, found.volumes[mag.mag]
+        )
+        for mag in stored
+    }
+    there = set(found.volumes)
+    notes = [f"mag {mag.literal} is left out: the fallback layer lacks it" for mag in sorted(packs.keys() - there)]
+    notes += [f"mag {mag.literal} is left out: the annotation lacks it" for mag in sorted(there - packs.keys())]
+    return replace(found, stored=stored, volumes=dict(volumes), notes=(*found.notes, *notes))
+
+
+def _common(name: str, painted: str, below: str) -> str:
+    """A type that holds the ids of both. Raises UnsupportedLayer where none does for certain."""
+    if painted == below:
+        return painted
+    if painted.startswith("uint") and below.startswith("uint"):
+        return max(painted, below, key=lambda dtype: np.dtype(dtype).itemsize)
+    raise UnsupportedLayer(f"layer {name!r}: painted as {painted} over a fallback layer of {below}")

@@ -39,7 +39,9 @@ IMPORTS: Final = {
         "assert google_crc32c.implementation == 'c'; "
         "assert resources.files('zarrlink_web').joinpath('link.html').is_file()"
     ),
-    ("CoreLayer/python", "ArraysLayer/python"): "import numcodecs, numpy, tensorstore, zarr",
+    ("CoreLayer/python", "ArraysLayer/python"): (
+        "import h5py, numcodecs, numpy, tensorstore, zarr, zarrlink.arrays.mapping_hdf5"
+    ),
     ("CoreLayer/python", "ApiFunction"): "import mangum, zarrlink.http.api, zarrlink.http.api_door",
 }
 

@@ -4,7 +4,7 @@ import pytest
 
 from zarrlink.settings import ApiSettings, StreamSettings
 
-NEEDED = {"LINKS_TABLE": "l", "CATALOGUE_TABLE": "c", "LINK_KEYS_SECRET": "s"}
+NEEDED = {"LINKS_TABLE": "l", "CATALOGUE_TABLE": "c", "ANNOTATIONS_TABLE": "a", "LINK_KEYS_SECRET": "s"}
 
 
 def test_what_is_not_set_has_its_default() -> None:

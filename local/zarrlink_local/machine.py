@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from zarrlink.annotations.imports import ImportLimits
+from zarrlink.annotations.shelf import Shelf
 from zarrlink.catalogue.annotations_sqlite import SqliteAnnotations
 from zarrlink.catalogue.sqlite import SqliteCatalogue
 from zarrlink.library import Library
@@ -15,6 +17,7 @@ from zarrlink.links.token import KeyRing, load_or_create_keys
 from zarrlink.sqlite_file import SqliteFile
 from zarrlink.storage.files import LocalFiles
 from zarrlink.users.sqlite import SqliteUsers
+from zarrlink_local.vault import FolderVault
 
 # How soon a replaced description or header is noticed; a data file's replacement is noticed at once.
 FRESHNESS_S: Final = 1.0
@@ -23,13 +26,13 @@ _ADDRESS: Final = "address"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Stores and services over a state file; FILE.key beside it holds the link keys."""
+    """Stores and services over a state file; FILE.key beside it holds the link keys, FILE.annotations the annotations."""
 
     file: SqliteFile
     keys: KeyRing
     links: SqliteLinks
     catalogue: SqliteCatalogue
-    annotations: SqliteAnnotations
+    shelf: Shelf
     users: SqliteUsers
     library: Library
 
@@ -55,7 +58,7 @@ def open_machine(state: Path) -> Machine:
         keys=load_or_create_keys(state.with_name(state.name + ".key")),
         links=SqliteLinks(file),
         catalogue=catalogue,
-        annotations=annotations,
+        shelf=Shelf(annotations, catalogue, FolderVault(state.with_name(state.name + ".annotations")), ImportLimits()),
         users=SqliteUsers(file),
         library=Library(
             catalogue,

@@ -33,6 +33,7 @@ from zarrlink.view import View
 if TYPE_CHECKING:
     from zarrlink.annotations.manifest import PackedVolume
     from zarrlink.opening.painted import VoxelTools
+    from zarrlink.opening.volumes import LayerVolumes
 
 MAX_OPEN_LAYERS: Final = 4096
 MAX_DESCRIPTIONS: Final = 64
@@ -137,6 +138,19 @@ class Library:
             manifest = (await self._annotation(subject)).manifest
             names |= {volume_name(volume) for volume in manifest.volumes}
         return sorted(names)
+
+    async def volumes(self, subject: Subject, name: str) -> LayerVolumes:
+        """A dataset's layer as voxels. Raises as `layer` does."""
+        if subject.dataset is None:
+            raise UnsupportedLayer(f"layer {name!r}: there is no such layer")
+        source = self._open_source(subject.dataset.location)
+        _, description = await self._description(source, subject.dataset)
+        return await self._tools().volumes(source, find_layer(description, name))
+
+    async def manifest(self, subject: Subject) -> tuple[ByteSource, Manifest]:
+        """What an annotation consists of, and the folder with it. Raises CorruptFile, SourceUnavailable."""
+        annotation = await self._annotation(subject)
+        return annotation.source, annotation.manifest
 
     async def _read(self, view: View, subject: Subject, name: str) -> OpenLayer:
         if subject.annotation is not None:

@@ -13,7 +13,7 @@ import pytest
 from builders.lambda_door import ENVIRONMENT, S3Objects, load_function, rest_event
 from builders.moto_aws import REGION, MotoAws
 from builders.wkw_files import LayerFiles, dataset, ramp
-from zarrlink.aws_tables import CATALOGUE, LINKS, USERS
+from zarrlink.aws_tables import ANNOTATIONS, CATALOGUE, LINKS, USERS
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.geometry import Mag
 from zarrlink.http.message import Request
@@ -26,6 +26,7 @@ CONTEXT = SimpleNamespace(aws_request_id="request-1", function_name="api", memor
 @pytest.fixture
 def api(aws: MotoAws, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     dynamodb = aws.client("dynamodb")
+    annotations = aws.new_table(ANNOTATIONS)
     catalogue, users, bucket = aws.new_table(CATALOGUE), aws.new_table(USERS), aws.new_bucket()
     secret = aws.client("secretsmanager").create_secret(
         Name=f"keys-{bucket}", SecretString=json.dumps({"current": "a", "a": "x" * 64})
@@ -34,6 +35,7 @@ def api(aws: MotoAws, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         **ENVIRONMENT,
         "LINKS_TABLE": aws.new_table(LINKS),
         "CATALOGUE_TABLE": catalogue,
+        "ANNOTATIONS_TABLE": annotations,
         "USERS_TABLE": users,
         "LINK_KEYS_SECRET": secret,
         "AWS_ENDPOINT_URL": aws.endpoint,

@@ -14,7 +14,7 @@ import pytest
 from builders.lambda_door import ENVIRONMENT, S3Objects, load_function, rest_event
 from builders.moto_aws import REGION, MotoAws
 from builders.wkw_files import LayerFiles, dataset, noise, ramp
-from zarrlink.aws_tables import CATALOGUE, LINKS
+from zarrlink.aws_tables import ANNOTATIONS, CATALOGUE, LINKS
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.formats.wkw import BlockType
 from zarrlink.geometry import Mag
@@ -36,6 +36,7 @@ def cloud(aws: MotoAws) -> Iterator[SimpleNamespace]:
     """Tables, a bucket and a secret, and the function that finds them by its environment."""
     with pytest.MonkeyPatch.context() as patch:
         links, catalogue, bucket = aws.new_table(LINKS), aws.new_table(CATALOGUE), aws.new_bucket()
+        annotations = aws.new_table(ANNOTATIONS)
         secret = aws.client("secretsmanager").create_secret(
             Name="keys", SecretString=json.dumps({"current": "a", "a": "x" * 64})
         )["ARN"]
@@ -43,6 +44,7 @@ def cloud(aws: MotoAws) -> Iterator[SimpleNamespace]:
             **ENVIRONMENT,
             "LINKS_TABLE": links,
             "CATALOGUE_TABLE": catalogue,
+            "ANNOTATIONS_TABLE": annotations,
             "LINK_KEYS_SECRET": secret,
             "HEAD_WITH_BODY": "true",
             "AWS_ENDPOINT_URL": aws.endpoint,

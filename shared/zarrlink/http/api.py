@@ -12,10 +12,11 @@ from fastapi.responses import Response as FastResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from zarrlink.catalogue.annotations import Annotations
+from zarrlink.annotations.shelf import Shelf
 from zarrlink.catalogue.interface import Catalogue
 from zarrlink.errors import InvalidRequest, MethodNotAllowed, NotSignedIn, UnknownKey
 from zarrlink.http import problems
+from zarrlink.http.annotation_api import AnnotationServices, add_routes
 from zarrlink.http.api_models import DatasetBody, LinkBody, LinkChangeBody, Message, NewLinkBody, ProblemBody, link_body
 from zarrlink.library import Library, Subject
 from zarrlink.links.interface import KEEP, LinkStore
@@ -34,7 +35,7 @@ class ApiServices:
 
     library: Library
     catalogue: Catalogue
-    annotations: Annotations
+    shelf: Shelf
     links: LinkStore
     users: Users
     keys: KeyRing
@@ -141,6 +142,7 @@ def _routes(services: ApiServices) -> APIRouter:  # noqa: C901 (a list of routes
             raise _no_link()
         return Message(messages=[{"success": "privateLink deleted"}])
 
+    add_routes(api, AnnotationServices(services.shelf, services.library, services.now_ms), signed_in)
     return api
 
 
@@ -154,7 +156,7 @@ def _subject(services: ApiServices, body: NewLinkBody, user: User) -> Subject:
     if len(given) != 1:
         raise InvalidRequest("name either a dataset or an annotation")
     if body.annotation is not None:
-        annotation = services.annotations.get(body.annotation)
+        annotation = services.shelf.annotations.get(body.annotation)
         if annotation is not None and annotation.owner == user.name:
             return Subject(services.catalogue.get(annotation.dataset) if annotation.dataset else None, annotation)
     record = services.catalogue.get(given[0])

@@ -16,6 +16,9 @@ _VERSIONED: Final = re.compile(r"/api/v([0-9]{1,4})(/.*)", re.ASCII)
 _VERSIONS: Final = {str(version) for version in range(OLDEST_VERSION, CURRENT_VERSION + 1)}
 # Room for a scope of 1000 layers with names of 60 characters, or for a link of 200 layers sent back whole.
 MAX_BODY_BYTES: Final = 64 * 1024
+# An annotation with a terabyte of painting does not come through a form.
+MAX_UPLOAD_BYTES: Final = 16 * 2**30
+_UPLOAD: Final = ("POST", "/api/annotations/upload")
 _WEB_FILE: Final = re.compile(r"/web/([a-z0-9_]+\.(js|css))", re.ASCII)
 _WEB_TYPES: Final = {"js": b"text/javascript; charset=utf-8", "css": b"text/css; charset=utf-8"}
 Scope = MutableMapping[str, Any]
@@ -28,12 +31,15 @@ class ApiDoor:
     """An ASGI application: `/api/...` to `api`, `/web/...` from the package, nothing else.
 
     Bodies longer than `max_body_bytes` are refused before anything else: the framework reads them whole, and only then
-    asks who sent them. Routes that take uploads will need a limit of their own here.
+    asks who sent them. The one route that takes uploads asks first, and has a limit of its own.
     """
 
-    def __init__(self, api: App, *, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+    def __init__(
+        self, api: App, *, max_body_bytes: int = MAX_BODY_BYTES, max_upload_bytes: int = MAX_UPLOAD_BYTES
+    ) -> None:
         self._api = api
         self._max_body_bytes = max_body_bytes
+        self._max_upload_bytes = max_upload_bytes
         files = [file for file in resources.files("zarrlink_web").iterdir() if file.name.endswith((".js", ".css"))]
         self._files = {file.name: file.read_bytes() for file in files}
 
@@ -53,8 +59,9 @@ class ApiDoor:
             await send_response(self._file(path, scope["method"]), scope, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = _Exchange(scope, receive, send, self._max_body_bytes)
-        if _declared_length(scope) > self._max_body_bytes:
+        limit = self._max_upload_bytes if (scope["method"], scope["path"]) == _UPLOAD else self._max_body_bytes
+        exchange = _Exchange(scope, receive, send, limit)
+        if _declared_length(scope) > limit:
             await exchange.refuse()
         else:
             method = "GET" if exchange.is_head else scope["method"]

@@ -113,6 +113,36 @@ class DatasetBody(BaseModel):
     name: str
 
 
+class AnnotationLayerBody(BaseModel):
+    """A layer of an annotation, as WEBKNOSSOS lists it."""
+
+    tracingId: str  # noqa: N815
+    typ: str
+    name: str
+
+
+class AnnotationBody(BaseModel):
+    """An imported annotation; `annotationLayers` only where one is asked for. Times in ms since 1970."""
+
+    id: str
+    typ: str
+    name: str
+    description: str
+    owner: dict[str, str]
+    dataSetId: str | None  # noqa: N815
+    created: int
+    modified: int
+    state: str
+    annotationLayers: list[AnnotationLayerBody]  # noqa: N815
+
+
+class UploadedBody(BaseModel):
+    """WEBKNOSSOS's answer to an upload."""
+
+    annotation: dict[str, str]
+    messages: list[dict[str, str]]
+
+
 class Message(BaseModel):
     """WEBKNOSSOS's way to say that something was done."""
 

@@ -1,0 +1,133 @@
+"""Keeping annotations: uploads in, revisions on the shelf, records in their table."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+from zarrlink.annotations.imports import ImportLimits, Progress, import_annotation
+from zarrlink.annotations.manifest import Manifest
+from zarrlink.annotations.sink import PackSink
+from zarrlink.catalogue.annotations import AnnotationRecord, Annotations
+from zarrlink.catalogue.interface import Catalogue, DatasetRecord
+from zarrlink.errors import InvalidRequest
+
+MAX_NAME: Final = 200
+
+
+class Vault(Protocol):
+    """Where imports lie: a place for each revision of each annotation."""
+
+    def sink(self, annotation_id: str, revision: str) -> tuple[PackSink, str]:
+        """Where a new revision is written, and the location that it will have."""
+        ...
+
+    def keep_only(self, annotation_id: str, revisions: tuple[str, ...]) -> None:
+        """Remove every other revision; what cannot be removed stays."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file to import. `name`: what it is called, with its ending; `owner`: whose it becomes.
+
+    `dataset`: the one that it is of, None for the one that its NML names. `scratch`: a folder for temporary files.
+    """
+
+    file: BinaryIO
+    name: str
+    owner: str
+    scratch: Path
+    dataset: DatasetRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The annotations of a zarrlink."""
+
+    annotations: Annotations
+    catalogue: Catalogue
+    vault: Vault
+    limits: ImportLimits
+
+    def add(self, upload: Upload, now_ms: int, progress: Progress, *, annotation_id: str = "") -> AnnotationRecord:
+        """Import an annotation as a new one; `annotation_id`: the id it should have, where that is free.
+
+        Raises InvalidRequest for what is wrong with the upload, SourceUnavailable where it cannot be written.
+        """
+        if not annotation_id or self.annotations.get(annotation_id) is not None:
+            annotation_id = secrets.token_hex(12)
+        try:
+            record, _ = self._import(upload, annotation_id, now_ms, progress)
+        except BaseException:
+            self.vault.keep_only(annotation_id, ())
+            raise
+        if not self.annotations.add(record):
+            self.vault.keep_only(annotation_id, ())
+            raise InvalidRequest("another annotation took the id in the meantime: import it again")
+        return record
+
+    def revise(self, record: AnnotationRecord, upload: Upload, now_ms: int, progress: Progress) -> AnnotationRecord:
+        """Import an annotation in the place of one that is there. Links follow it where its geometry is the same.
+
+        The revision before stays until the one after next, for those who are reading it.
+        """
+        found, revision = self._import(upload, record.id, now_ms, progress)
+        newer = replace(found, owner=record.owner, description=record.description, created_ms=record.created_ms)
+        if upload.dataset is None and not newer.dataset:
+            newer = replace(newer, dataset=record.dataset)
+        if not self.annotations.replace(newer, record.revision):
+            current = self.annotations.get(record.id)
+            kept = () if current is None else (current.revision, record.revision)
+            self.vault.keep_only(record.id, kept)
+            raise InvalidRequest("the annotation was changed by somebody else in the meantime: import it again")
+        self.vault.keep_only(record.id, (record.revision, revision))
+        return newer
+
+    def remove(self, annotation_id: str) -> bool:
+        """Forget an annotation with all that it holds; its links end. False where there is none."""
+        removed = self.annotations.remove(annotation_id)
+        if removed:
+            self.vault.keep_only(annotation_id, ())
+        return removed
+
+    def earlier(self, upload_source_id: str, owner: str) -> AnnotationRecord | None:
+        """The owner's annotation that was imported from the same one of WEBKNOSSOS."""
+        if not upload_source_id:
+            return None
+        found = [record for record in self.annotations.all() if record.source_id == upload_source_id]
+        return next((record for record in found if record.owner == owner), None)
+
+    def _import(
+        self, upload: Upload, annotation_id: str, now_ms: int, progress: Progress
+    ) -> tuple[AnnotationRecord, str]:
+        revision = secrets.token_hex(8)
+        sink, location = self.vault.sink(annotation_id, revision)
+        stem = upload.name.rpartition(".")[0] or upload.name
+        manifest = import_annotation(
+            upload.file, sink, scratch=upload.scratch, limits=self.limits, progress=progress, name=stem
+        )
+        dataset = upload.dataset or self.dataset_of(manifest)
+        record = AnnotationRecord(
+            id=annotation_id,
+            name=manifest.name[:MAX_NAME],
+            description="",
+            owner=upload.owner,
+            dataset="" if dataset is None else dataset.id,
+            location=location,
+            revision=revision,
+            source_id=manifest.annotation_id or "",
+            created_ms=now_ms,
+            modified_ms=now_ms,
+        )
+        return record, revision
+
+    def dataset_of(self, manifest: Manifest) -> DatasetRecord | None:
+        """The dataset that an annotation names: by its id, or the only one of its name."""
+        record = self.catalogue.get(manifest.dataset_id) if manifest.dataset_id else None
+        if record is None and manifest.dataset_name:
+            named = [record for record in self.catalogue.all() if record.name == manifest.dataset_name]
+            record = named[0] if len(named) == 1 else None
+        return record

@@ -1,0 +1,154 @@
+"""The annotation routes of the API: WEBKNOSSOS's upload, download and information, for the owner alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import StreamingResponse
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException
+
+from zarrlink.annotations.download import Download, download
+from zarrlink.annotations.manifest import Manifest
+from zarrlink.annotations.shelf import Shelf, Upload
+from zarrlink.catalogue.annotations import AnnotationRecord
+from zarrlink.errors import InvalidRequest, UnknownKey
+from zarrlink.http.api_models import AnnotationBody, AnnotationLayerBody, Message, UploadedBody
+from zarrlink.library import Library, Subject
+from zarrlink.users.interface import User
+
+# WEBKNOSSOS's kinds of annotations, as they stand in older addresses; every one of ours is the first.
+Kind = Literal["Explorational", "Task", "CompoundTask", "CompoundProject", "CompoundTaskType"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationServices:
+    """What the annotation routes need."""
+
+    shelf: Shelf
+    library: Library
+    now_ms: Callable[[], int]
+
+
+def add_routes(api: APIRouter, services: AnnotationServices, signed_in: Callable[..., Any]) -> None:
+    """Add the routes. `signed_in` gives the user of a request, or raises."""
+
+    def mine(annotation_id: str, user: Annotated[User, Depends(signed_in)]) -> AnnotationRecord:
+        record = services.shelf.annotations.get(annotation_id)
+        if record is None or record.owner != user.name:
+            raise UnknownKey("there is no such annotation")
+        return record
+
+    Mine = Annotated[AnnotationRecord, Depends(mine)]  # noqa: N806 (a type)
+
+    @api.get("/annotations/readable", summary="Your annotations, by name")
+    def readable(user: Annotated[User, Depends(signed_in)]) -> list[AnnotationBody]:
+        return [_body(record) for record in services.shelf.annotations.all() if record.owner == user.name]
+
+    @api.post("/annotations/upload", summary="Import a download of WEBKNOSSOS: an NML, or a zip with one")
+    async def upload(request: Request, user: Annotated[User, Depends(signed_in)]) -> UploadedBody:
+        # Read here and not by the framework, which would take the whole body before anybody is asked who they are.
+        try:
+            async with request.form(max_files=2, max_fields=8) as form:
+                given = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
+                if len(given) != 1:
+                    raise InvalidRequest(f"one file is imported at a time, an .nml or a .zip; {len(given)} were sent")
+                dataset_id = form.get("datasetId")
+                record = await asyncio.to_thread(
+                    _import, services, given[0], user, dataset_id if isinstance(dataset_id, str) else None
+                )
+        except MultiPartException as error:
+            raise InvalidRequest("the body is not multipart/form-data with one file") from error
+        return UploadedBody(
+            annotation={"typ": "Explorational", "id": record.id}, messages=[{"success": "Successfully uploaded file"}]
+        )
+
+    @api.get("/annotations/{annotation_id}/info", summary="What an annotation holds")
+    async def info(record: Mine) -> AnnotationBody:
+        _, manifest = await services.library.manifest(Subject(None, record))
+        return _body(record, manifest)
+
+    @api.get("/annotations/{annotation_id}/download", summary="An annotation as WEBKNOSSOS downloads it")
+    @api.get("/annotations/{kind}/{annotation_id}/download", include_in_schema=False)
+    async def get_download(
+        record: Mine,
+        kind: Kind = "Explorational",  # noqa: ARG001 (older addresses name it)
+        skip: Annotated[bool, Query(alias="skipVolumeData")] = False,  # noqa: FBT002
+        # As upstream, a word that is not known means wkw.
+        data_format: Annotated[str, Query(alias="volumeDataZipFormat")] = "wkw",
+    ) -> StreamingResponse:
+        source, manifest = await services.library.manifest(Subject(None, record))
+        return _attachment(
+            download(
+                manifest,
+                source,
+                volume_data=None if skip else ("zarr3" if data_format == "zarr3" else "wkw"),
+                name=record.name,
+            )
+        )
+
+    @api.delete("/annotations/{annotation_id}", summary="Remove an annotation; its links end")
+    def remove(record: Mine) -> Message:
+        services.shelf.remove(record.id)
+        return Message(messages=[{"success": "annotation deleted"}])
+
+
+def _import(services: AnnotationServices, part: UploadFile, user: User, dataset_id: str | None) -> AnnotationRecord:
+    shelf = services.shelf
+    dataset = None if not dataset_id else shelf.catalogue.get(dataset_id)
+    if dataset_id and dataset is None:
+        raise InvalidRequest("there is no dataset of this datasetId")
+    name = (part.filename or "").rpartition("/")[2]
+    if not name.lower().endswith((".nml", ".zip")):
+        raise InvalidRequest("an upload is called NAME.nml or NAME.zip")
+    with tempfile.TemporaryDirectory(prefix="zarrlink-import-") as scratch:
+        given = Upload(part.file, name, user.name, Path(scratch), dataset)
+        return shelf.add(given, services.now_ms(), lambda _done, _total: None)
+
+
+def _attachment(found: Download) -> StreamingResponse:
+    # Percent-encoded in plain quotes, as upstream: the client takes the name from there.
+    disposition = f'attachment; filename="{quote(found.file_name)}"'
+    return StreamingResponse(
+        _whole(found.body),
+        media_type=found.media_type,
+        headers={"content-disposition": disposition, "cache-control": "no-store"},
+    )
+
+
+async def _whole(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The body; closed even where the client leaves early. An error breaks it off, which the client's decoder sees."""
+    async with contextlib.aclosing(body) as pieces:  # type: ignore[type-var]
+        async for piece in pieces:
+            yield piece
+
+
+def _body(record: AnnotationRecord, manifest: Manifest | None = None) -> AnnotationBody:
+    layers = []
+    if manifest is not None:
+        if manifest.nodes or not manifest.volumes:
+            layers.append(AnnotationLayerBody(tracingId=f"{record.id}-skeleton", typ="Skeleton", name="Skeleton"))
+        layers += [
+            AnnotationLayerBody(tracingId=f"{record.id}-{volume.id}", typ="Volume", name=volume.name or "Volume")
+            for volume in manifest.volumes
+        ]
+    return AnnotationBody(
+        id=record.id,
+        typ="Explorational",
+        name=record.name,
+        description=record.description,
+        owner={"id": record.owner, "firstName": record.owner, "lastName": ""},
+        dataSetId=record.dataset or None,
+        modified=record.modified_ms,
+        created=record.created_ms,
+        state="Active",
+        annotationLayers=layers,
+    )

@@ -1,0 +1,84 @@
+"""WEBKNOSSOS's raw cut-out route, which `Dataset.download` of its library reads boxes of 512^3 voxels by.
+
+For one machine: an answer may have a gigabyte, which is far beyond what a function on AWS can send.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import numpy as np
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
+
+from zarrlink.arrays.volume import Volume
+from zarrlink.catalogue.interface import Catalogue
+from zarrlink.errors import InvalidRequest, UnknownKey
+from zarrlink.geometry import MAX_COORDINATE, Mag, Vec3
+from zarrlink.library import Library, Subject
+
+# A box of 512^3 voxels of eight bytes.
+MAX_CUTOUT_BYTES: Final = 2**30
+SLAB_BYTES: Final = 16 * 2**20
+Whole = Annotated[int, Query(ge=-MAX_COORDINATE, le=MAX_COORDINATE)]
+Side = Annotated[int, Query(ge=1, le=MAX_COORDINATE)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Box:
+    """A box in voxels of its mag, (x, y, z), and what a voxel needs."""
+
+    start: Vec3
+    size: Vec3
+    voxel_bytes: int
+
+
+def create_cutout_routes(library: Library, catalogue: Catalogue, signed_in: Callable[..., Any]) -> APIRouter:
+    """The routes, below /data."""
+    routes = APIRouter(prefix="/data", dependencies=[Depends(signed_in)])
+
+    @routes.get("/datasets/{dataset_id}/layers/{layer}/data", summary="The voxels of a box, as WEBKNOSSOS sends them")
+    async def cutout(
+        dataset_id: str,
+        layer: str,
+        x: Whole,
+        y: Whole,
+        z: Whole,
+        width: Side,
+        height: Side,
+        depth: Side,
+        mag: str = "1",
+    ) -> StreamingResponse:
+        record = catalogue.get(dataset_id)
+        if record is None:
+            raise UnknownKey("there is no such dataset")
+        level = Mag.parse(mag)
+        found = await library.volumes(Subject(record), layer)
+        volume = found.volumes.get(level)
+        if volume is None:
+            raise UnknownKey(f"layer {layer!r} has no mag {level.literal}")
+        kind = next(stored for stored in found.stored if stored.mag == level)
+        start = (x // level.x, y // level.y, z // level.z)
+        box = _Box(start, (width, height, depth), kind.item_bytes * kind.channels)
+        length = math.prod(box.size) * box.voxel_bytes
+        if length > MAX_CUTOUT_BYTES:
+            raise InvalidRequest(f"the box has {length} bytes; at most {MAX_CUTOUT_BYTES} are sent at once")
+        headers = {"content-length": str(length), "cache-control": "no-store"}
+        return StreamingResponse(_slabs(volume, box), media_type="application/octet-stream", headers=headers)
+
+    return routes
+
+
+async def _slabs(volume: Volume, box: _Box) -> AsyncIterator[bytes]:
+    """The voxels of a box: channels fastest, then x, y, z; little-endian. A failure breaks them off."""
+    (x, y, z), (width, height, depth) = box.start, box.size
+    # Whole blocks of 32 slices, so that none is decoded twice.
+    most = max(1, SLAB_BYTES // (width * height * box.voxel_bytes) // 32 * 32)
+    while depth > 0:
+        slices = min(most, depth)
+        voxels = await volume.read((x, y, z), (x + width, y + height, z + slices))
+        yield np.ascontiguousarray(np.moveaxis(voxels, 0, -1)).tobytes()
+        z, depth = z + slices, depth - slices

@@ -69,9 +69,10 @@ build-aws: setup-aws ## build layers and functions for both processors, and asse
 	done
 	$(AWS_BIN)/python infra/sizes.py $(ARCHS:%=.aws-sam/%)
 
+# SAM knows AWS_DEFAULT_REGION alone; AWS's command line and ours look at AWS_REGION first.
 deploy: ARCHS = $(ARCH)
 deploy: build-aws ## deploy to your AWS account (PARAMETERS="DataBucketArns=arn:aws:s3:::my-volumes"; ARCH=x86_64)
-	$(SAM) deploy --config-file $(CURDIR)/samconfig.toml --template-file .aws-sam/$(ARCH)/template.yaml \
+	$(if $(AWS_REGION),AWS_DEFAULT_REGION=$(AWS_REGION)) $(SAM) deploy --config-file $(CURDIR)/samconfig.toml --template-file .aws-sam/$(ARCH)/template.yaml \
 	  --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
 
 clean: ## remove what was built and made

@@ -9,13 +9,13 @@ import sys
 import time
 from pathlib import Path
 
-from zarrlink.errors import ZarrlinkError
 from zarrlink.http.page import layer_paths
 from zarrlink.library import Subject
 from zarrlink.links.model import Link
 from zarrlink.links.service import LinkRequest, create_link
 from zarrlink_local import sample, server
 from zarrlink_local.expiry import in_words
+from zarrlink_local.failure import FORESEEN, in_one_line
 from zarrlink_local.machine import Machine, now_ms, open_machine
 
 NAME = "Sample: EM-like neuropil"
@@ -28,6 +28,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=3, default=(512, 512, 256), help="voxels x y z of a new sample")
     options = parser.parse_args()
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
+    # First, since making the sample takes a while.
+    listener = server.listen(options.port)
     folder = options.home / sample.NAME
     if not folder.exists():
         options.home.mkdir(parents=True, exist_ok=True)
@@ -35,7 +37,6 @@ def main() -> None:
         sample.write_sample(folder, size_xyz=tuple(options.size), seed=7, progress=show_progress)
         print(f"\rmade the sample {folder} in {time.monotonic() - started:.0f} s", file=sys.stderr)
     machine = open_machine(options.home / "state.sqlite")
-    listener = server.listen(options.port)
     address = f"http://{server.LOOPBACK}:{listener.getsockname()[1]}"
     machine.set_address(address)
     link = sample_link(machine, folder)
@@ -73,6 +74,8 @@ def show_progress(done: float) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (ZarrlinkError, ValueError) as error:
-        print(f"make run: {error}", file=sys.stderr)
+    except FORESEEN as error:
+        print(f"make run: {in_one_line(error)}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,1 +1,1 @@
-"""zarrlink on one machine: the server, the command line, the sample."""
+"""zarrlink on one machine: the server, the sample; and the command line, for a deployed stack as well."""

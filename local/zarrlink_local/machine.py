@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,13 +11,18 @@ from typing import Final
 from zarrlink.annotations.imports import ImportLimits
 from zarrlink.annotations.shelf import Shelf
 from zarrlink.catalogue.annotations_sqlite import SqliteAnnotations
+from zarrlink.catalogue.interface import DatasetRecord
 from zarrlink.catalogue.sqlite import SqliteCatalogue
+from zarrlink.errors import InvalidRequest
+from zarrlink.formats.datasource import FILE_NAME
 from zarrlink.library import Library
 from zarrlink.links.sqlite import SqliteLinks
 from zarrlink.links.token import KeyRing, load_or_create_keys
 from zarrlink.sqlite_file import SqliteFile
 from zarrlink.storage.files import LocalFiles
 from zarrlink.users.sqlite import SqliteUsers
+from zarrlink_local.scan import register_below
+from zarrlink_local.tree import FolderTree
 from zarrlink_local.vault import FolderVault
 
 # How soon a replaced description or header is noticed; a data file's replacement is noticed at once.
@@ -40,6 +46,26 @@ class Machine:
         """Where the server that serves this state file is (or was last) reached, without a slash at the end."""
         rows = self.file.rows("SELECT value FROM facts WHERE key = ?", (_ADDRESS,))
         return str(rows[0][0]) if rows else None
+
+    def links_address(self) -> str:
+        address = self.address()
+        if address is None:
+            raise InvalidRequest(
+                "no server has run on this state file, so links would have no address: start `zarrlink serve`"
+            )
+        return address
+
+    def add_datasets(self, place: str, now_ms: int, warn: Callable[[str], None]) -> list[DatasetRecord]:
+        """Every dataset at or below a folder."""
+        if place.startswith("s3://"):
+            raise InvalidRequest(f"{place} is read by a stack on AWS: say which with --stack")
+        records = register_below(Path(place), self.catalogue, now_ms, warn)
+        if not records:
+            raise InvalidRequest(f"no folder at or below {place} holds a {FILE_NAME}")
+        return records
+
+    def tree(self, record: DatasetRecord) -> FolderTree:
+        return FolderTree(Path(record.location))
 
     def set_address(self, address: str) -> None:
         with self.file.write() as connection:

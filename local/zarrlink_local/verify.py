@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from typing import BinaryIO, Final
 
 from zarrlink.catalogue.interface import DatasetRecord
-from zarrlink.errors import CorruptFile, ZarrlinkError
+from zarrlink.errors import CorruptFile, SourceUnavailable, ZarrlinkError
 from zarrlink.formats.datasource import DatasetDescription
 from zarrlink.formats.lz4_block import decode_lz4
 from zarrlink.formats.wkw import HEADER_BYTES, TableSlice, WkwHeader, raw_spans, table_range
 from zarrlink.library import Library
+from zarrlink_local.tree import Tree
 
 # What a mag folder holds: folders of a z, in them folders of a y, in them files of an x.
 _LEVELS: Final = tuple(re.compile(form, re.ASCII) for form in (r"z[0-9]+", r"y[0-9]+", r"x[0-9]+\.wkw"))
 _BLOCKS_AT_ONCE: Final = 512
+_PIECE_BYTES: Final = 2**20
 
 
 @dataclass(slots=True)
@@ -38,42 +39,42 @@ class Report:
     checksums: dict[str, str] = field(default_factory=dict)
 
 
-async def verify_dataset(library: Library, record: DatasetRecord, progress: Callable[[int, int], None]) -> Report:
+async def verify_dataset(
+    library: Library, tree: Tree, record: DatasetRecord, progress: Callable[[int, int], None]
+) -> Report:
     """Check every header, table and block of every WKW layer. `progress(files done, of how many)`.
 
     Raises ZarrlinkError where the dataset's description cannot be read.
     """
-    root = Path(record.location)
     description = await library.describe(record)
     report = Report()
     report.damage += [f"layer {name}: {reason}" for name, reason in description.unreadable.items()]
     files = [
-        (folder, path) for folder in _mag_folders(root, description, report) for path in _files(root, folder, report)
+        (folder, name)
+        for folder in await _mag_folders(tree, description, report)
+        for name in await _files(tree, folder, report)
     ]
-    for done, (folder, path) in enumerate(files):
+    for done, (folder, name) in enumerate(files):
         progress(done, len(files))
-        name = path.relative_to(root).as_posix()
         report.files += 1
         try:
-            _verify_file(folder, path, name, report)
-        except ZarrlinkError as error:
-            report.damage.append(f"{name}: {error}")
-        except OSError as error:
+            await _verify_file(tree, folder, name, report)
+        except (ZarrlinkError, OSError) as error:
             report.damage.append(f"{name}: {_words(error)}")
     progress(len(files), max(len(files), 1))
     return report
 
 
-def _mag_folders(root: Path, description: DatasetDescription, report: Report) -> list[Path]:
-    folders: list[Path] = []
+async def _mag_folders(tree: Tree, description: DatasetDescription, report: Report) -> list[str]:
+    folders: list[str] = []
     for layer in description.layers:
         if layer.data_format != "wkw":
             report.skipped.append(f"layer {layer.name}: it is stored as {layer.data_format}; verified is wkw")
             continue
         for mag in layer.mags:
             try:
-                found = [root / folder for folder in mag.folders if _is_file(root / folder / "header.wkw")]
-            except OSError as error:
+                found = [folder for folder in mag.folders if await tree.is_file(f"{folder}/header.wkw")]
+            except (ZarrlinkError, OSError) as error:
                 report.damage.append(f"layer {layer.name}: mag {mag.mag.literal}: {_words(error)}")
                 continue
             folders += found[:1]
@@ -82,32 +83,26 @@ def _mag_folders(root: Path, description: DatasetDescription, report: Report) ->
     return folders
 
 
-def _is_file(path: Path) -> bool:
-    """Unlike the method of Path, whose newer versions take what may not be looked at for absent."""
-    try:
-        return stat.S_ISREG(path.stat().st_mode)
-    except FileNotFoundError:
-        return False
-
-
-def _verify_file(folder: Path, path: Path, name: str, report: Report) -> None:
-    expected = _read_header(folder, name)
-    # Opening a FIFO would wait for good.
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise CorruptFile("not a regular file", key=name)
-    with path.open("rb") as stream:
-        for span, block in _blocks(stream, path.stat().st_size, expected, name):
+async def _verify_file(tree: Tree, folder: str, name: str, report: Report) -> None:
+    expected = await _read_header(tree, folder)
+    async with tree.opened(name) as stream:
+        for span, block in _blocks(stream, stream.seek(0, os.SEEK_END), expected, name):
             if expected.compressed:
                 decode_lz4(block, expected.block_bytes, key=name)
             elif len(block) != span:
                 raise CorruptFile("a block is cut short", key=name)
             report.blocks += 1
         stream.seek(0)
-        report.checksums[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        while piece := stream.read(_PIECE_BYTES):
+            digest.update(piece)
+        report.checksums[name] = digest.hexdigest()
 
 
-def _read_header(folder: Path, name: str) -> WkwHeader:
-    return WkwHeader.from_bytes((folder / "header.wkw").read_bytes()[:HEADER_BYTES], key=name)
+async def _read_header(tree: Tree, folder: str) -> WkwHeader:
+    key = f"{folder}/header.wkw"
+    async with tree.opened(key) as stream:
+        return WkwHeader.from_bytes(stream.read(HEADER_BYTES), key=key)
 
 
 def compare(known: dict[str, str], found: dict[str, str]) -> list[str]:
@@ -119,35 +114,37 @@ def compare(known: dict[str, str], found: dict[str, str]) -> list[str]:
     return changed + missing + [f"{name}: not in the manifest" for name in sorted(found.keys() - known.keys())]
 
 
-def _files(root: Path, folder: Path, report: Report) -> list[Path]:
-    """The data files of a mag. Symbolic links are followed as the server does; what cannot be listed is damage."""
+async def _files(tree: Tree, folder: str, report: Report) -> list[str]:
+    """The data files of a mag. What cannot be listed is damage."""
     found, damaged = [folder], len(report.damage)
     for level in _LEVELS:
-        entries: list[Path] = []
+        entries: list[str] = []
         for parent in found:
             try:
-                entries += sorted(path for path in parent.iterdir() if level.fullmatch(path.name))
-            except OSError as error:
-                report.damage.append(f"{parent.relative_to(root).as_posix()}: cannot be listed: {_words(error)}")
+                entries += [
+                    f"{parent}/{name}".removeprefix("./") for name in await tree.names(parent) if level.fullmatch(name)
+                ]
+            except (ZarrlinkError, OSError) as error:
+                report.damage.append(f"{parent}: cannot be listed: {_words(error)}")
         found = entries
     if not found and len(report.damage) == damaged:
-        name = folder.relative_to(root).as_posix()
-        report.notes.append(f"{name}: no data file, so all of it is fill value")
+        report.notes.append(f"{folder}: no data file, so all of it is fill value")
         try:
-            _read_header(folder, name)
-        except ZarrlinkError as error:
-            report.damage.append(f"{name}/header.wkw: {error}")
-        except OSError as error:
-            report.damage.append(f"{name}/header.wkw: {_words(error)}")
+            await _read_header(tree, folder)
+        except (ZarrlinkError, OSError) as error:
+            report.damage.append(f"{folder}/header.wkw: {_words(error)}")
     return found
 
 
-def _words(error: OSError) -> str:
-    return error.strerror or str(error)
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return f"{error} ({error.reason})" if isinstance(error, SourceUnavailable) else str(error)
 
 
 def _blocks(stream: BinaryIO, length: int, expected: WkwHeader, name: str) -> Iterator[tuple[int, bytes]]:
     """(length by the table, bytes) of each block of a file, in stored order."""
+    stream.seek(0)
     header = WkwHeader.from_bytes(stream.read(HEADER_BYTES), key=name)
     if not header.same_kind(expected):
         raise CorruptFile("a WKW file does not belong to its layer", key=name)

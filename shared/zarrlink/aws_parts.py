@@ -1,4 +1,4 @@
-"""The parts that the functions are put together from. Clients are made when they are first used, never at import."""
+"""The parts that the functions, and commands on a stack, are put together from. Clients are made when they are first used, never at import."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import os
 import time
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from zarrlink.errors import SourceUnavailable
-from zarrlink.storage.interface import ByteSource
+
+if TYPE_CHECKING:
+    from obstore.store import S3Credential
+
+    from zarrlink.storage.s3 import S3Source
 
 # How soon a replaced description or header is noticed: each look is a few requests to S3.
 FRESHNESS_S: Final = 30.0
@@ -34,17 +38,26 @@ class LazyClient:
         return getattr(self._client, name)
 
 
-def source_opener() -> Callable[[str], ByteSource]:
-    """From `s3://bucket/prefix` to what is stored there; one store a bucket, in the function's own region."""
+def source_opener(
+    *, region: str | None = None, credential_provider: Callable[[], S3Credential] | None = None
+) -> Callable[[str], S3Source]:
+    """From `s3://bucket/prefix` to what is stored there; one store a bucket, all in one region.
+
+    Left out, region and credentials are the function's own.
+    """
     from zarrlink.storage.s3 import S3Source, open_bucket
 
-    region = os.environ.get("AWS_REGION", "us-east-1")
+    home = region or os.environ.get("AWS_REGION", "us-east-1")
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     # Only an emulator on this machine has such an address.
     plain = endpoint is not None and endpoint.startswith("http://")
-    bucket_store = cache(lambda bucket: open_bucket(bucket, region=region, endpoint=endpoint, allow_http=plain))
+    bucket_store = cache(
+        lambda bucket: open_bucket(
+            bucket, region=home, endpoint=endpoint, credential_provider=credential_provider, allow_http=plain
+        )
+    )
 
-    def open_source(location: str) -> ByteSource:
+    def open_source(location: str) -> S3Source:
         bucket, _, prefix = location.removeprefix(_S3).partition("/")
         if not location.startswith(_S3) or not bucket:
             raise SourceUnavailable("a location is not s3://bucket/prefix")

@@ -69,7 +69,7 @@ class DynamoTable:
         return None if answer is None else _row(answer["Attributes"])
 
     def transact(self, *actions: dict[str, Any]) -> bool:
-        """All of them (`put_new_action`, `delete_action`) or none; False where the condition of one did not hold."""
+        """All of them (`put_new_action`, `update_action`, `delete_action`) or none; False where the condition of one did not hold."""
         items = [{kind: {**request, "TableName": self._name}} for action in actions for kind, request in action.items()]
         return self._write("transact_write_items", table=False, TransactItems=items) is not None
 
@@ -154,6 +154,12 @@ def put_new_action(row: Mapping[str, Value | None]) -> dict[str, Any]:
 def delete_action(key: str, only_if: str, values: Mapping[str, Value]) -> dict[str, Any]:
     """For `transact`: a row away, on a condition."""
     return {"Delete": {"Key": _stored({"id": key}), **_condition(only_if, values=values)}}
+
+
+def update_action(key: str, change: str, only_if: str, values: Mapping[str, Value]) -> dict[str, Any]:
+    """For `transact`: a row changed, on a condition."""
+    key_and_change = {"Key": _stored({"id": key}), "UpdateExpression": change}
+    return {"Update": {**key_and_change, **_condition(only_if, change, values=values)}}
 
 
 def assignments(changes: Mapping[str, Value | None]) -> str:

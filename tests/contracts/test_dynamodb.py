@@ -533,3 +533,29 @@ def test_a_key_that_no_row_can_have_is_not_asked_for(client: Any, key: str) -> N
     assert table.get(key) is None
     assert table.update(key, "SET #name = #name", "attribute_exists(#id)", {}) is None
     assert counted.calls == []
+
+
+def test_of_two_renewals_at_once_one_token_holds(client: Any, aws: MotoAws) -> None:
+    table = aws.new_table(USERS)
+    other = DynamoUsers(client, table)
+    other.add(ANNA, "one")
+
+    def meanwhile(operation: str, number: int) -> None:
+        if (operation, number) == ("transact_write_items", 1):
+            other.renew("anna", "theirs")
+
+    assert DynamoUsers(Between(client, meanwhile), table).renew("anna", "ours")
+    assert [other.by_token_hash(token) for token in ("one", "theirs", "ours")] == [None, None, ANNA]
+
+
+def test_who_is_removed_while_a_token_is_renewed_stays_removed(client: Any, aws: MotoAws) -> None:
+    table = aws.new_table(USERS)
+    other = DynamoUsers(client, table)
+    other.add(ANNA, "one")
+
+    def meanwhile(operation: str, number: int) -> None:
+        if (operation, number) == ("transact_write_items", 1):
+            other.remove("anna")
+
+    assert not DynamoUsers(Between(client, meanwhile), table).renew("anna", "ours")
+    assert (other.all(), other.by_token_hash("ours")) == ([], None)

@@ -62,3 +62,23 @@ class UsersContract(ABC):
         users.remove("anna")
         users.add(User("anna", 9), "two")
         assert users.all() == [User("anna", 9)]
+
+    def test_a_renewed_token_ends_the_one_before(self, users: Users) -> None:
+        users.add(ANNA, "one")
+        users.add(BEN, "two")
+        assert users.renew("anna", "three")
+        assert users.by_token_hash("three") == ANNA
+        assert users.by_token_hash("one") is None
+        assert users.by_token_hash("two") == BEN
+        assert users.all() == [ANNA, BEN]
+
+    def test_renewing_who_is_not_there_says_so(self, users: Users) -> None:
+        assert not users.renew("anna", "one")
+        assert users.by_token_hash("one") is None
+
+    def test_a_user_with_a_renewed_token_can_be_removed(self, users: Users) -> None:
+        users.add(ANNA, "one")
+        users.renew("anna", "two")
+        assert users.remove("anna")
+        assert users.by_token_hash("two") is None
+        users.add(ANNA, "one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -34,6 +35,21 @@ def printed(tmp_path_factory: pytest.TempPathFactory):
     process.terminate()
     process.wait(30)
     process.stdout.close()
+
+
+@pytest.mark.parametrize("wrong", ["port taken", "no such port", "home is a file", "home cannot be made"])
+def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path, wrong: str) -> None:
+    (tmp_path / "file").touch()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = {"port taken": str(taken.getsockname()[1]), "no such port": "99999"}.get(wrong, "0")
+        home = {"home is a file": tmp_path / "file" / "home", "home cannot be made": "/proc/nope"}.get(wrong, tmp_path)
+        command = [sys.executable, "local/run.py", "--home", str(home), "--port", port]
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr.startswith("make run: ")
+    assert run.stderr.count("\n") == 1
 
 
 def test_the_printed_snippet_runs_as_it_is(printed: str) -> None:

@@ -6,17 +6,26 @@ import sys
 
 import click
 
-from zarrlink.errors import ZarrlinkError
 from zarrlink_local.cli.datasets import datasets
 from zarrlink_local.cli.links import links
+from zarrlink_local.cli.options import STACK, stack_option
 from zarrlink_local.cli.serve import sample, serve
 from zarrlink_local.cli.users import users
+from zarrlink_local.failure import FORESEEN, in_one_line
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="zarrlink")
-def cli() -> None:
-    """Private Zarr links to WEBKNOSSOS volumes, converted on the fly."""
+@stack_option
+@click.pass_context
+def cli(context: click.Context, stack: str | None) -> None:
+    """Private Zarr links to WEBKNOSSOS volumes, converted on the fly.
+
+    `datasets`, `links` and `users` work on a state file of this machine (--state) or on a deployed stack (--stack).
+    """
+    if stack is not None and context.invoked_subcommand in ("serve", "sample"):
+        raise click.UsageError(f"{context.invoked_subcommand} runs on this machine and takes no --stack", context)
+    context.meta[STACK] = stack
 
 
 for command in (serve, datasets, links, users, sample):
@@ -35,10 +44,8 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(error.format_message() + where)
     except click.Abort:
         sys.exit(130)
-    except (ZarrlinkError, ValueError, OverflowError) as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+    except FORESEEN as error:
+        _fail(in_one_line(error))
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -12,9 +12,10 @@ import click
 
 from zarrlink.errors import InvalidRequest, ZarrlinkError
 from zarrlink.links.model import iso_time
-from zarrlink_local.cli.options import existing_machine, find_dataset, print_json, print_table, with_state
+from zarrlink_local.cli.options import find_dataset, print_json, print_table, with_state
+from zarrlink_local.failure import in_one_line
 from zarrlink_local.machine import now_ms
-from zarrlink_local.scan import register_below
+from zarrlink_local.state import State
 from zarrlink_local.verify import compare, verify_dataset
 
 
@@ -25,9 +26,9 @@ def datasets() -> None:
 
 @datasets.command("list")
 @with_state
-def list_datasets(state: Path, as_json: bool) -> None:
+def list_datasets(state: State, as_json: bool) -> None:
     """List the datasets that links can be made to."""
-    records = existing_machine(state).catalogue.all()
+    records = state.catalogue.all()
     if as_json:
         fields = [(record.id, record.name, record.location, iso_time(record.created_ms)) for record in records]
         print_json([dict(zip(("id", "name", "location", "created"), row, strict=True)) for row in fields])
@@ -36,16 +37,15 @@ def list_datasets(state: Path, as_json: bool) -> None:
 
 
 @datasets.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("place", metavar="FOLDER")
 @with_state
-def add(folder: Path, state: Path, as_json: bool) -> None:
-    """Register every dataset at or below FOLDER, where it lies."""
-    machine = existing_machine(state)
-    records = register_below(
-        folder, machine.catalogue, now_ms(), lambda text: click.echo(f"left out: {text}", err=True)
-    )
-    if not records:
-        raise InvalidRequest(f"no folder at or below {folder} holds a datasource-properties.json")
+def add(place: str, state: State, as_json: bool) -> None:
+    """Register the dataset in FOLDER, where it lies.
+
+    On this machine, every dataset at or below FOLDER. On a stack, FOLDER is s3://BUCKET/FOLDER, which holds a
+    datasource-properties.json, in a bucket that the stack was deployed with (DataBucketArns).
+    """
+    records = state.add_datasets(place, now_ms(), lambda text: click.echo(f"left out: {text}", err=True))
     if as_json:
         print_json([{"id": record.id, "name": record.name} for record in records])
     else:
@@ -55,11 +55,10 @@ def add(folder: Path, state: Path, as_json: bool) -> None:
 @datasets.command()
 @click.argument("dataset")
 @with_state
-def remove(dataset: str, state: Path, as_json: bool) -> None:
+def remove(dataset: str, state: State, as_json: bool) -> None:
     """Forget DATASET (name or id): its links end, its files stay."""
-    machine = existing_machine(state)
-    record = find_dataset(machine, dataset)
-    machine.catalogue.remove(record.id)
+    record = find_dataset(state, dataset)
+    state.catalogue.remove(record.id)
     if as_json:
         print_json({"id": record.id, "removed": True})
     else:
@@ -75,13 +74,12 @@ def remove(dataset: str, state: Path, as_json: bool) -> None:
     "show only here.",
 )
 @with_state
-def verify(dataset: str, manifest: Path | None, state: Path, as_json: bool) -> None:
+def verify(dataset: str, manifest: Path | None, state: State, as_json: bool) -> None:
     """Read and decode every block of DATASET (name or id).
 
-    Exit status 1 where anything is damaged or nothing could be verified.
+    Exit status 1 where anything is damaged or nothing could be verified. Of a stack's dataset every file is fetched.
     """
-    machine = existing_machine(state)
-    record = find_dataset(machine, dataset)
+    record = find_dataset(state, dataset)
     # First, since verifying may take hours.
     known = None if manifest is None else _read_manifest(manifest)
     with click.progressbar(length=1, label=f"verifying {record.name}", file=sys.stderr) as bar:
@@ -91,9 +89,9 @@ def verify(dataset: str, manifest: Path | None, state: Path, as_json: bool) -> N
             bar.update(done - bar.pos)
 
         try:
-            report = asyncio.run(verify_dataset(machine.library, record, show))
+            report = asyncio.run(verify_dataset(state.library, state.tree(record), record, show))
         except ZarrlinkError as error:
-            raise InvalidRequest(f"{record.name}: {error}") from error
+            raise InvalidRequest(f"{record.name}: {in_one_line(error)}") from error
     damage = report.damage + ([] if known is None else compare(known, report.checksums))
     if manifest is not None and known is None and report.files and not damage:
         manifest.write_text(json.dumps(report.checksums, indent=0, sort_keys=True))

@@ -1,10 +1,9 @@
-"""`zarrlink links`: the operator's side of links, straight on the state file."""
+"""`zarrlink links`: the operator's side of links, straight on the state."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -15,10 +14,12 @@ from zarrlink.library import Subject
 from zarrlink.links.interface import KEEP
 from zarrlink.links.model import Link, default_expiry_ms, iso_time
 from zarrlink.links.service import LinkRequest, change_link, create_link
+from zarrlink.links.token import KeyRing
 from zarrlink.users.interface import check_user_name
-from zarrlink_local.cli.options import existing_machine, find_dataset, print_json, print_table, with_state
+from zarrlink_local.cli.options import find_dataset, print_json, print_table, with_state
 from zarrlink_local.expiry import in_words, parse_expiry
-from zarrlink_local.machine import Machine, now_ms
+from zarrlink_local.machine import now_ms
+from zarrlink_local.state import State
 
 OPERATOR = "operator"
 
@@ -47,12 +48,12 @@ def create(
     name: str,
     note: str,
     owner: str,
-    state: Path,
+    state: State,
     as_json: bool,
 ) -> None:
     """Make a link to DATASET (name or id)."""
-    machine, now = existing_machine(state), now_ms()
-    _address(machine)
+    now = now_ms()
+    addresses = _Addresses.of(state)
     check_user_name(owner)
     wish = LinkRequest(
         layers=layers or None,
@@ -62,25 +63,25 @@ def create(
         note=note,
         expires_ms=KEEP if expires is None else parse_expiry(expires, now),
     )
-    record = find_dataset(machine, dataset)
-    new = asyncio.run(create_link(machine.library, machine.links, Subject(record), owner, wish, now))
+    record = find_dataset(state, dataset)
+    new = asyncio.run(create_link(state.library, state.links, Subject(record), owner, wish, now))
     for reason in new.left_out:
         click.echo(f"left out: {reason}", err=True)
-    _print_link(machine, new.link, as_json=as_json)
+    _print_link(addresses, new.link, as_json=as_json)
 
 
 @links.command("list")
 @click.option("--owner", help="Only this user's links.")
 @with_state
-def list_links(owner: str | None, state: Path, as_json: bool) -> None:
+def list_links(owner: str | None, state: State, as_json: bool) -> None:
     """List the links that are not revoked, newest first."""
-    machine = existing_machine(state)
-    found = machine.links.of_owner(owner)
+    found = state.links.of_owner(owner)
     if as_json:
-        print_json([_facts(machine, link) for link in found])
+        addresses = _Addresses.of(state)
+        print_json([_facts(addresses, link) for link in found])
         return
     now = now_ms()
-    names = {record.id: record.name for record in machine.catalogue.all()}
+    names = {record.id: record.name for record in state.catalogue.all()}
     rows = [
         (
             link.id,
@@ -97,44 +98,41 @@ def list_links(owner: str | None, state: Path, as_json: bool) -> None:
 @links.command()
 @click.argument("link_id")
 @with_state
-def show(link_id: str, state: Path, as_json: bool) -> None:
+def show(link_id: str, state: State, as_json: bool) -> None:
     """Show a link's addresses again."""
-    machine = existing_machine(state)
-    link = machine.links.get(link_id)
-    _print_link(
-        machine, _found(link_id, None if link is None or link.revoked_ms is not None else link), as_json=as_json
-    )
+    link = state.links.get(link_id)
+    found = _found(link_id, None if link is None or link.revoked_ms is not None else link)
+    _print_link(_Addresses.of(state), found, as_json=as_json)
 
 
 @links.command()
 @click.argument("link_id")
 @click.option("--expires", help="never, a day, a moment, or a span such as 12h, 30d, 2w. [in one month]")
 @with_state
-def extend(link_id: str, expires: str | None, state: Path, as_json: bool) -> None:
+def extend(link_id: str, expires: str | None, state: State, as_json: bool) -> None:
     """Give a link another expiry: later, earlier, or none."""
-    machine, now = existing_machine(state), now_ms()
+    now, addresses = now_ms(), _Addresses.of(state)
     expires_ms = default_expiry_ms(now) if expires is None else parse_expiry(expires, now)
-    changed = change_link(machine.links, link_id, None, expires_ms=expires_ms)
-    _print_link(machine, _found(link_id, changed), as_json=as_json)
+    changed = change_link(state.links, link_id, None, expires_ms=expires_ms)
+    _print_link(addresses, _found(link_id, changed), as_json=as_json)
 
 
 @links.command()
 @click.argument("link_id")
 @click.argument("name")
 @with_state
-def rename(link_id: str, name: str, state: Path, as_json: bool) -> None:
+def rename(link_id: str, name: str, state: State, as_json: bool) -> None:
     """Give a link another name."""
-    machine = existing_machine(state)
-    _print_link(machine, _found(link_id, change_link(machine.links, link_id, None, name=name)), as_json=as_json)
+    addresses = _Addresses.of(state)
+    _print_link(addresses, _found(link_id, change_link(state.links, link_id, None, name=name)), as_json=as_json)
 
 
 @links.command()
 @click.argument("link_id")
 @with_state
-def revoke(link_id: str, state: Path, as_json: bool) -> None:
+def revoke(link_id: str, state: State, as_json: bool) -> None:
     """Revoke a link, at once and for good."""
-    machine = existing_machine(state)
-    link = _found(link_id, machine.links.revoke(link_id, None, now_ms()))
+    link = _found(link_id, state.links.revoke(link_id, None, now_ms()))
     if as_json:
         print_json({"id": link.id, "revoked": iso_time(link.revoked_ms or 0)})
     else:
@@ -149,18 +147,20 @@ def _found(link_id: str, link: Link | None) -> Link:
     return link
 
 
-def _address(machine: Machine) -> str:
-    address = machine.address()
-    if address is None:
-        raise InvalidRequest(
-            "no server has run on this state file, so links would have no address: start `zarrlink serve`"
-        )
-    return address
+class _Addresses(NamedTuple):
+    """What a link's addresses are made of. Had before anything is changed: a link that cannot be shown is not made."""
+
+    start: str
+    keys: KeyRing
+
+    @classmethod
+    def of(cls, state: State) -> _Addresses:
+        return cls(state.links_address(), state.keys)
 
 
-def _facts(machine: Machine, link: Link) -> dict[str, Any]:
-    token = machine.keys.token(link.id)
-    page = f"{_address(machine)}/zarr/{token}/"
+def _facts(addresses: _Addresses, link: Link) -> dict[str, Any]:
+    token = addresses.keys.token(link.id)
+    page = f"{addresses.start}/zarr/{token}/"
     return {
         "id": link.id,
         "token": token,
@@ -180,8 +180,8 @@ def _facts(machine: Machine, link: Link) -> dict[str, Any]:
     }
 
 
-def _print_link(machine: Machine, link: Link, *, as_json: bool) -> None:
-    facts = _facts(machine, link)
+def _print_link(addresses: _Addresses, link: Link, *, as_json: bool) -> None:
+    facts = _facts(addresses, link)
     if as_json:
         print_json(facts)
         return

@@ -1,25 +1,18 @@
 """The key ring of the links, from Secrets Manager.
 
-The secret is JSON in one of two forms:
-
-    {"current": "b", "keys": {"a": "<base64>", "b": "<base64>"}}    as in a key file on one machine
-    {"current": "a", "a": "<text of at least 32 characters>"}       as CloudFormation makes it
-
-In the second the key is the text's UTF-8 bytes. It comes of `GenerateSecretString` with
+The secret is JSON in one of the two forms of `parse_key_ring`. CloudFormation's comes of `GenerateSecretString` with
 `SecretStringTemplate: '{"current": "a"}'`, `GenerateStringKey: a` and `PasswordLength: 64`. To change the key, add
 `"b"` with new random text and make it current; links made with `a` work until `"a"` is taken out.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from zarrlink.aws_errors import service_error
 from zarrlink.errors import SourceUnavailable
-from zarrlink.links.token import KeyRing
+from zarrlink.links.token import KeyRing, parse_key_ring
 
 
 class SecretsClient(Protocol):
@@ -41,19 +34,7 @@ def read_key_ring(client: SecretsClient, secret: str) -> KeyRing:
         if code is None:
             raise
         raise SourceUnavailable(f"secret {secret}: {code}") from error
-    ring = _parse(answer.get("SecretString", ""))
+    ring = parse_key_ring(answer.get("SecretString", ""))
     if ring is None:
         raise ValueError(f"the secret {secret} is not a key ring")
     return ring
-
-
-def _parse(text: str) -> KeyRing | None:
-    try:
-        parts = json.loads(text)
-        if "keys" in parts:
-            keys = {key_id: base64.b64decode(key, validate=True) for key_id, key in parts["keys"].items()}
-        else:
-            keys = {key_id: key.encode() for key_id, key in parts.items() if key_id != "current"}
-        return KeyRing(keys, parts["current"])
-    except (KeyError, TypeError, AttributeError, ValueError):
-        return None

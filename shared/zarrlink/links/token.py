@@ -84,12 +84,26 @@ def load_or_create_keys(path: Path) -> KeyRing:
             Path(draft).unlink()
     if path.stat().st_mode & 0o077:
         raise ValueError(f"{path} holds the keys of all links and must not be readable by others: chmod 600")
-    return _parse_keys(path)
+    ring_kept = parse_key_ring(path.read_bytes())
+    if ring_kept is None:
+        raise ValueError(f"{path} is not a key ring")
+    return ring_kept
 
 
-def _parse_keys(path: Path) -> KeyRing:
+def parse_key_ring(text: str | bytes) -> KeyRing | None:
+    """The key ring in a text, None where it is none: an exception's cause could show keys. JSON in one of two forms:
+
+        {"current": "b", "keys": {"a": "<base64>", "b": "<base64>"}}    as a key file has it
+        {"current": "a", "a": "<text of at least 32 characters>"}       as CloudFormation makes it
+
+    In the second a key is the text's UTF-8 bytes.
+    """
     try:
-        ring = json.loads(path.read_text())
-        return KeyRing({key_id: base64.b64decode(key) for key_id, key in ring["keys"].items()}, ring["current"])
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"{path} is not a key ring") from error
+        parts = json.loads(text)
+        if "keys" in parts:
+            keys = {key_id: base64.b64decode(key, validate=True) for key_id, key in parts["keys"].items()}
+        else:
+            keys = {key_id: key.encode() for key_id, key in parts.items() if key_id != "current"}
+        return KeyRing(keys, parts["current"])
+    except (KeyError, TypeError, AttributeError, ValueError):
+        return None

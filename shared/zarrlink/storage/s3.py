@@ -103,6 +103,15 @@ class S3Source:
             return await self._head(key)
         return None if blob is None else Stat(blob.etag, blob.object_bytes)
 
+    async def names(self, folder: str) -> list[str]:
+        """What lies directly in a folder, sorted. Raises SourceUnavailable. For people's commands: no function lists."""
+        try:
+            found = await self._store.list_with_delimiter_async(self._path(folder) + "/")
+        except _FAILURES as error:
+            raise _unavailable(error, folder) from error
+        paths = [*found["common_prefixes"], *(meta["path"] for meta in found["objects"])]
+        return sorted(path.rstrip("/").rpartition("/")[2] for path in paths)
+
     async def _unsatisfiable(
         self, key: str, part: ByteRange, if_match: str | None, error: Exception
     ) -> RangeNotSatisfiable | SourceChanged:

@@ -10,8 +10,21 @@ The second lets a request's user be told by one read that sees every finished ch
 
 from __future__ import annotations
 
-from zarrlink.dynamodb_table import DynamoClient, DynamoTable, Row, Value, delete_action, put_new_action
+from typing import Final
+
+from zarrlink.dynamodb_table import (
+    DynamoClient,
+    DynamoTable,
+    Row,
+    Value,
+    delete_action,
+    put_new_action,
+    update_action,
+)
+from zarrlink.errors import SourceUnavailable
 from zarrlink.users.interface import User
+
+_ATTEMPTS: Final = 10
 
 
 class DynamoUsers:
@@ -35,6 +48,23 @@ class DynamoUsers:
 
     def all(self) -> list[User]:
         return sorted(map(_user, self._table.scan("attribute_exists(#token_hash)")), key=lambda user: user.name)
+
+    def renew(self, name: str, token_hash: str) -> bool:
+        # Each round sees what another did in the meantime: gave a token as well, or removed the user.
+        for _ in range(_ATTEMPTS):
+            row = self._table.get(f"user#{name}")
+            if row is None:
+                return False
+            old = row["token_hash"]
+            if self._table.transact(
+                update_action(
+                    f"user#{name}", "SET #token_hash = :new", "#token_hash = :old", {"new": token_hash, "old": old}
+                ),
+                delete_action(f"token#{old}", "attribute_exists(#id)", {}),
+                put_new_action({"id": f"token#{token_hash}", "name": name, "created_ms": row["created_ms"]}),
+            ):
+                return True
+        raise SourceUnavailable("a user's token is being changed over and over")
 
     def remove(self, name: str) -> bool:
         row = self._table.get(f"user#{name}")

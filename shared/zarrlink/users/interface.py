@@ -32,6 +32,10 @@ class Users(Protocol):
 
     def all(self) -> list[User]: ...
 
+    def renew(self, name: str, token_hash: str) -> bool:
+        """Another token from now on; the one before is nobody's. False where there is no such user."""
+        ...
+
     def remove(self, name: str) -> bool: ...
 
 

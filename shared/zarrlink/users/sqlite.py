@@ -31,6 +31,11 @@ class SqliteUsers:
     def all(self) -> list[User]:
         return [User(*row) for row in self._file.rows("SELECT name, created_ms FROM users ORDER BY name")]
 
+    def renew(self, name: str, token_hash: str) -> bool:
+        with self._file.write() as connection:
+            changed = connection.execute("UPDATE users SET token_hash = ? WHERE name = ?", (token_hash, name))
+            return changed.rowcount > 0
+
     def remove(self, name: str) -> bool:
         with self._file.write() as connection:
             return connection.execute("DELETE FROM users WHERE name = ?", (name,)).rowcount > 0

@@ -1,0 +1,122 @@
+"""The parts of a zarrlink on AWS, put together around one stack, for the command line and with its user's rights."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from zarrlink.aws_errors import service_error
+from zarrlink.aws_parts import FRESHNESS_S, source_opener
+from zarrlink.catalogue.dynamodb import DynamoCatalogue
+from zarrlink.catalogue.interface import DatasetRecord
+from zarrlink.errors import InvalidRequest
+from zarrlink.library import Library
+from zarrlink.links.dynamodb import DynamoLinks
+from zarrlink.links.secrets import read_key_ring
+from zarrlink.links.token import KeyRing
+from zarrlink.users.dynamodb import DynamoUsers
+from zarrlink_local.bucket import Place, check_bucket, check_dataset
+from zarrlink_local.s3_tree import S3Tree
+from zarrlink_local.stack import Stack, describe_stack, refused
+
+if TYPE_CHECKING:
+    from zarrlink.storage.s3 import S3Source
+
+# A person waits, who can try again: less than botocore's minutes, more than a function has.
+CONNECT_S: Final = 5
+ANSWER_S: Final = 20
+
+
+class CloudState:
+    """Stores and services of a stack. Clients are made when first used: most commands need two."""
+
+    def __init__(self, stack: Stack, session: Any) -> None:
+        self.stack = stack
+        self._session = session
+
+    @cached_property
+    def links(self) -> DynamoLinks:
+        return DynamoLinks(self._dynamodb, self.stack.links_table)
+
+    @cached_property
+    def catalogue(self) -> DynamoCatalogue:
+        return DynamoCatalogue(self._dynamodb, self.stack.catalogue_table)
+
+    @cached_property
+    def users(self) -> DynamoUsers:
+        return DynamoUsers(self._dynamodb, self.stack.users_table)
+
+    @cached_property
+    def library(self) -> Library:
+        return Library(self.catalogue, self._open_source, monotonic=time.monotonic, freshness_s=FRESHNESS_S)
+
+    @cached_property
+    def keys(self) -> KeyRing:
+        return read_key_ring(_client(self._session, "secretsmanager"), self.stack.keys_secret)
+
+    def links_address(self) -> str:
+        return self.stack.address
+
+    def add_datasets(self, place: str, now_ms: int, warn: Callable[[str], None]) -> list[DatasetRecord]:  # noqa: ARG002
+        found = Place.parse(place)
+        check_bucket(_client(self._session, "s3"), self.stack, found.bucket)
+        asyncio.run(check_dataset(self._open_source, self.library, found))
+        return [self.catalogue.register(found.name, found.location, now_ms)]
+
+    def tree(self, record: DatasetRecord) -> S3Tree:
+        return S3Tree(self._open_source(record.location))
+
+    @cached_property
+    def _dynamodb(self) -> Any:
+        return _client(self._session, "dynamodb")
+
+    @cached_property
+    def _open_source(self) -> Callable[[str], S3Source]:
+        from obstore.auth.boto3 import Boto3CredentialProvider
+
+        # obstore itself knows no profiles and no single sign-on.
+        return source_opener(region=self.stack.region, credential_provider=Boto3CredentialProvider(self._session))
+
+
+def open_stack(name: str) -> CloudState:
+    """The state of a deployed stack, in the region and with the credentials that the environment names.
+
+    Raises InvalidRequest where it cannot be had, with what to do about it.
+    """
+    try:
+        import boto3
+        import obstore.auth.boto3  # noqa: F401
+    except ImportError as error:
+        raise InvalidRequest(
+            "--stack needs boto3 and obstore, which the extra `aws` brings: pip install 'zarrlink[aws]'"
+        ) from error
+    make_session: Any = boto3.Session
+    try:
+        # Unknown to boto3, which knows AWS_DEFAULT_REGION; AWS's other tools look at it first.
+        session = make_session(region_name=os.environ.get("AWS_REGION") or None)
+        client = _client(session, "cloudformation")
+    except Exception as error:
+        code = service_error(error)
+        if code is None:
+            raise
+        raise InvalidRequest(_unset(code)) from error
+    return CloudState(describe_stack(client, name, session.region_name), session)
+
+
+def _client(session: Any, service: str) -> Any:
+    from botocore.config import Config
+
+    patience = Config(connect_timeout=CONNECT_S, read_timeout=ANSWER_S, retries={"mode": "standard", "max_attempts": 3})
+    return session.client(service, config=patience)
+
+
+def _unset(code: str) -> str:
+    if code == "NoRegionError":
+        return "there is no AWS region: set AWS_REGION, or choose a profile that has one with AWS_PROFILE"
+    if code == "ProfileNotFound":
+        return "there is no AWS profile of the name that AWS_PROFILE gives"
+    return refused("making a client", code)

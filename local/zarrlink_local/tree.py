@@ -1,0 +1,53 @@
+"""What is asked of a dataset's files to verify them, wherever they lie."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from zarrlink.errors import CorruptFile
+
+
+class Tree(Protocol):
+    """A dataset's folder. Keys are relative, with `/`. Any call may raise OSError or a ZarrlinkError."""
+
+    async def is_file(self, key: str) -> bool:
+        """False where there is nothing; what may not be looked at is an error."""
+        ...
+
+    async def names(self, folder: str) -> list[str]:
+        """What lies directly in a folder, sorted."""
+        ...
+
+    def opened(self, key: str) -> AbstractAsyncContextManager[BinaryIO]:
+        """The bytes of a file that is there, as they are at one moment."""
+        ...
+
+
+class FolderTree:
+    """A folder of this machine. Symbolic links are followed, as the server does."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def is_file(self, key: str) -> bool:
+        # Unlike the method of Path, whose newer versions take what may not be looked at for absent.
+        try:
+            return stat.S_ISREG((self._root / key).stat().st_mode)
+        except FileNotFoundError:
+            return False
+
+    async def names(self, folder: str) -> list[str]:
+        return sorted(path.name for path in (self._root / folder).iterdir())
+
+    @asynccontextmanager
+    async def opened(self, key: str) -> AsyncIterator[BinaryIO]:
+        path = self._root / key
+        # Opening a FIFO would wait for good.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise CorruptFile("not a regular file", key=key)
+        with path.open("rb") as stream:
+            yield stream

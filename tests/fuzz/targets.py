@@ -19,6 +19,7 @@ import atheris
 
 with atheris.instrument_imports(include=["zarrlink"], enable_loader_override=False):
     from builders.door import open_door
+    from builders.nml_files import sample
     from builders.wkw_files import LayerFiles, dataset, description, noise, pyramid, ramp, volume_header, wkw_file
     from builders.zarr_trees import answer
     from zarrlink.byte_range import ByteRange, parse_range
@@ -31,6 +32,7 @@ with atheris.instrument_imports(include=["zarrlink"], enable_loader_override=Fal
         ZarrlinkError,
     )
     from zarrlink.formats.datasource import LayerDescription, MagDescription, parse_description
+    from zarrlink.formats.nml import Limits, normalise, parse, write
     from zarrlink.formats.wkw import HEADER_BYTES, BlockType, WkwHeader
     from zarrlink.formats.wkw_writer import wkw_header
     from zarrlink.formats.zarr_keys import ChunkKey, Dialect, chunk_key, parse_key
@@ -274,12 +276,66 @@ def token_seeds() -> list[bytes]:
     return [_TOKEN.encode(), b"B" + _TOKEN[1:].encode(), _TOKEN[:-1].encode(), b"", "\u00e9".encode() * 17]
 
 
+# --- NML ---
+
+_NML_LIMITS = Limits(file_bytes=2**16, memory_bytes=2**22)
+
+
+def check_nml(data: bytes) -> None:
+    """The first byte chooses how the rest is cut in pieces. What is read is written, and then reads back equal.
+
+    Where that byte is odd, the rest stands inside an element of a good file, which the second byte chooses.
+    """
+    if len(data) < 2:
+        return
+    text = data[2:]
+    if data[0] % 2:
+        text = _NML_PARTS[data[1] % len(_NML_PARTS)].replace(b"@", text)
+    step = data[0] // 2 + 1
+    try:
+        document = parse((text[start : start + step] for start in range(0, len(text), step)), _NML_LIMITS)
+    except InvalidRequest:
+        return
+    written = b"".join(write(document))
+    if parse(written) != document:
+        raise Finding("what is written does not read back equal")
+    if b"".join(write(parse(written))) != written:
+        raise Finding("the same document is written in two ways")
+    try:
+        normalised = normalise(document)
+    except InvalidRequest:
+        return
+    if normalise(normalised) != normalised or normalised.node_count != document.node_count:
+        raise Finding("normalising goes on and on, or loses nodes")
+
+
+_NML_PARTS = (
+    b"<things>@</things>",
+    b"<things><parameters>@</parameters></things>",
+    b"<things><thing id='1'><nodes>@</nodes></thing></things>",
+    b"<things><thing id='1'><nodes><node id='1' x='0' y='0' z='0' @/></nodes></thing></things>",
+    b"<things><thing id='1' @><nodes><node id='1' x='0' y='0' z='0'/></nodes></thing></things>",
+    b"<things><thing id='1'><metadata><metadataEntry @/></metadata></thing></things>",
+    b"<things><volume @><segments><segment id='1'/></segments></volume></things>",
+    b"<things><new @>text</new></things>",
+)
+
+
+def nml_seeds() -> list[bytes]:
+    whole = b"".join(write(sample()))
+    lines = [line.strip() for line in whole.splitlines() if line.strip().endswith(b"/>")]
+    inside = [bytes([255, place]) + line for place in range(3) for line in lines]
+    attributes = [bytes([255, place]) + line.split(b" ", 1)[1][:-3] for place in range(3, 8) for line in lines]
+    return [b"\xfe\0" + whole, b"\0\0" + whole, *inside, *attributes]
+
+
 TARGETS = {
     "wkw": Target(check_wkw, wkw_seeds),
     "keys": Target(check_keys, keys_seeds),
     "datasource": Target(check_datasource, datasource_seeds),
     "byte_range": Target(check_byte_range, byte_range_seeds),
     "token": Target(check_token, token_seeds),
+    "nml": Target(check_nml, nml_seeds),
 }
 
 

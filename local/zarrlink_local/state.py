@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from zarrlink.annotations.shelf import Shelf
 from zarrlink.catalogue.interface import Catalogue, DatasetRecord
 from zarrlink.library import Library
 from zarrlink.links.interface import LinkStore
@@ -21,6 +22,9 @@ class State(Protocol):
 
     @property
     def catalogue(self) -> Catalogue: ...
+
+    @property
+    def shelf(self) -> Shelf: ...
 
     @property
     def users(self) -> Users: ...

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from zarrlink_local.cli.annotations import annotations
 from zarrlink_local.cli.datasets import datasets
 from zarrlink_local.cli.links import links
 from zarrlink_local.cli.options import STACK, stack_option
@@ -21,14 +22,14 @@ from zarrlink_local.failure import FORESEEN, in_one_line
 def cli(context: click.Context, stack: str | None) -> None:
     """Private Zarr links to WEBKNOSSOS volumes, converted on the fly.
 
-    `datasets`, `links` and `users` work on a state file of this machine (--state) or on a deployed stack (--stack).
+    `datasets`, `annotations`, `links` and `users` work on a state file of this machine (--state) or on a deployed stack (--stack).
     """
     if stack is not None and context.invoked_subcommand in ("serve", "sample"):
         raise click.UsageError(f"{context.invoked_subcommand} runs on this machine and takes no --stack", context)
     context.meta[STACK] = stack
 
 
-for command in (serve, datasets, links, users, sample):
+for command in (serve, datasets, annotations, links, users, sample):
     cli.add_command(command)
 
 

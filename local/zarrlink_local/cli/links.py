@@ -10,13 +10,12 @@ import click
 from zarrlink.errors import InvalidRequest
 from zarrlink.geometry import BoundingBox, Mag
 from zarrlink.http.page import layer_paths
-from zarrlink.library import Subject
 from zarrlink.links.interface import KEEP
 from zarrlink.links.model import Link, default_expiry_ms, iso_time
 from zarrlink.links.service import LinkRequest, change_link, create_link
 from zarrlink.links.token import KeyRing
 from zarrlink.users.interface import check_user_name
-from zarrlink_local.cli.options import find_dataset, print_json, print_table, with_state
+from zarrlink_local.cli.options import find_subject, print_json, print_table, with_state
 from zarrlink_local.expiry import in_words, parse_expiry
 from zarrlink_local.machine import now_ms
 from zarrlink_local.state import State
@@ -30,20 +29,28 @@ def links() -> None:
 
 
 @links.command()
-@click.argument("dataset")
+@click.argument("source", metavar="DATASET")
 @click.option("--layer", "layers", multiple=True, help="Open only this layer (may be repeated). [every one]")
 @click.option("--box", help="Open only x,y,z,width,height,depth (mag-1 voxels).")
 @click.option("--finest-mag", help="Open no finer mag than this one, such as 2-2-1.")
+@click.option(
+    "--mapping",
+    "mappings",
+    multiple=True,
+    metavar="LAYER=NAME",
+    help="Show a layer's segment ids by this mapping, an agglomerate file of the dataset (may be repeated).",
+)
 @click.option("--expires", help="never, a day, a moment, or a span such as 12h, 30d, 2w. [in one month]")
 @click.option("--name", default="", help="What the link is for.")
 @click.option("--note", default="")
 @click.option("--owner", default=OPERATOR, show_default=True, help="The user who sees it in the API.")
 @with_state
 def create(
-    dataset: str,
+    source: str,
     layers: tuple[str, ...],
     box: str | None,
     finest_mag: str | None,
+    mappings: tuple[str, ...],
     expires: str | None,
     name: str,
     note: str,
@@ -51,7 +58,7 @@ def create(
     state: State,
     as_json: bool,
 ) -> None:
-    """Make a link to DATASET (name or id)."""
+    """Make a link to DATASET, a dataset or an annotation (name or id)."""
     now = now_ms()
     addresses = _Addresses.of(state)
     check_user_name(owner)
@@ -59,15 +66,29 @@ def create(
         layers=layers or None,
         box=None if box is None else BoundingBox.parse(box),
         finest=None if finest_mag is None else Mag.parse(finest_mag),
+        mappings=_mappings(mappings),
         name=name,
         note=note,
         expires_ms=KEEP if expires is None else parse_expiry(expires, now),
     )
-    record = find_dataset(state, dataset)
-    new = asyncio.run(create_link(state.library, state.links, Subject(record), owner, wish, now))
+    subject = find_subject(state, source)
+    new = asyncio.run(create_link(state.library, state.links, subject, owner, wish, now))
     for reason in new.left_out:
         click.echo(f"left out: {reason}", err=True)
     _print_link(addresses, new.link, as_json=as_json)
+
+
+def _mappings(given: tuple[str, ...]) -> dict[str, str]:
+    """Layer -> mapping of `LAYER=NAME`, where a layer's name may hold the sign as well."""
+    found: dict[str, str] = {}
+    for text in given:
+        layer, sign, mapping = text.rpartition("=")
+        if not sign or not layer or not mapping:
+            raise InvalidRequest(f"{text!r} is not LAYER=NAME")
+        if layer in found:
+            raise InvalidRequest(f"layer {layer!r} is given two mappings")
+        found[layer] = mapping
+    return found
 
 
 @links.command("list")
@@ -82,17 +103,18 @@ def list_links(owner: str | None, state: State, as_json: bool) -> None:
         return
     now = now_ms()
     names = {record.id: record.name for record in state.catalogue.all()}
+    names |= {record.id: record.name for record in state.shelf.annotations.all()}
     rows = [
         (
             link.id,
-            names.get(link.view.dataset, link.view.dataset),
+            names.get(link.view.annotation or link.view.dataset, link.view.dataset),
             link.name,
             link.owner,
             in_words(link.expires_ms, now),
         )
         for link in found
     ]
-    print_table(("ID", "DATASET", "NAME", "OWNER", "EXPIRES"), rows)
+    print_table(("ID", "TO", "NAME", "OWNER", "EXPIRES"), rows)
 
 
 @links.command()
@@ -174,6 +196,8 @@ def _facts(addresses: _Addresses, link: Link) -> dict[str, Any]:
         "note": link.note,
         "owner": link.owner,
         "dataset": link.view.dataset,
+        "annotation": link.view.annotation or None,
+        "mappings": dict(link.view.mappings),
         "box": None if link.view.box is None else link.view.box.to_list(),
         "finestMag": None if link.view.finest is None else link.view.finest.literal,
         "created": iso_time(link.created_ms),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
-from zarrlink.annotations.imports import ImportLimits, Progress, import_annotation
+from zarrlink.annotations.imports import ImportLimits, Progress, annotation_id_of, import_annotation
 from zarrlink.annotations.manifest import Manifest
 from zarrlink.annotations.sink import PackSink
 from zarrlink.catalogue.annotations import AnnotationRecord, Annotations
@@ -93,12 +93,13 @@ class Shelf:
             self.vault.keep_only(annotation_id, ())
         return removed
 
-    def earlier(self, upload_source_id: str, owner: str) -> AnnotationRecord | None:
-        """The owner's annotation that was imported from the same one of WEBKNOSSOS."""
-        if not upload_source_id:
+    def earlier(self, upload: Upload) -> AnnotationRecord | None:
+        """The owner's annotation that was imported from the same one of WEBKNOSSOS. Raises InvalidRequest."""
+        source_id = annotation_id_of(upload.file, self.limits)
+        if not source_id:
             return None
-        found = [record for record in self.annotations.all() if record.source_id == upload_source_id]
-        return next((record for record in found if record.owner == owner), None)
+        found = [record for record in self.annotations.all() if record.source_id == source_id]
+        return next((record for record in found if record.owner == upload.owner), None)
 
     def _import(
         self, upload: Upload, annotation_id: str, now_ms: int, progress: Progress

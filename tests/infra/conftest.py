@@ -5,40 +5,18 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
-TEMPLATE = ROOT / "template.yaml"
-
-
-class _Loader(yaml.SafeLoader):
-    """CloudFormation's short forms become its long ones: `!Ref a` is {"Ref": "a"}."""
-
-
-def _long_form(loader: _Loader, name: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        assert isinstance(node, yaml.MappingNode)
-        value = loader.construct_mapping(node, deep=True)
-    if name == "GetAtt" and isinstance(value, str):
-        value = value.split(".", 1)
-    return {name if name in ("Ref", "Condition") else f"Fn::{name}": value}
-
-
-_Loader.add_multi_constructor("!", _long_form)
+from builders.template import ROOT, TEMPLATE, TemplateLoader, load_template
 
 
 @pytest.fixture(scope="session")
 def template() -> dict[str, Any]:
-    return yaml.load(TEMPLATE.read_text(), _Loader)  # a SafeLoader
+    return load_template()
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +26,7 @@ def lines() -> list[str]:
 
 @pytest.fixture(scope="session")
 def root_node() -> yaml.Node:
-    node = yaml.compose(TEMPLATE.read_text(), _Loader)
+    node = yaml.compose(TEMPLATE.read_text(), TemplateLoader)
     assert node is not None
     return node
 
@@ -78,6 +56,11 @@ def bundle() -> ModuleType:
 @pytest.fixture(scope="session")
 def sizes() -> ModuleType:
     return _script("sizes")
+
+
+@pytest.fixture(scope="session")
+def smoke() -> ModuleType:
+    return _script("smoke")
 
 
 def _script(name: str) -> ModuleType:

@@ -16,10 +16,18 @@ SAM := env -u MAKEFLAGS -u MAKELEVEL PATH="$(AWS_BIN):$$PATH" SAM_CLI_TELEMETRY=
 ARCHS := arm64 x86_64
 ARCH ?= arm64
 
-.PHONY: help setup setup-aws run test check format bench fuzz build build-aws deploy clean
+# What Lambda's own Python has. The emulator of Lambda's runtime comes with SAM, for Linux on both processors.
+LAMBDA := .venv-lambda
+LAMBDA_STAMP := $(LAMBDA)/.made-from-$(shell cat constraints.txt infra/lambda_python.py | cksum | cut -d' ' -f1)
+MACHINE := $(subst aarch64,arm64,$(shell uname -m))
+EMULATED := LAMBDA_BUILD=.aws-sam/$(MACHINE) LAMBDA_PYTHON=$(LAMBDA)/bin/python \
+  LAMBDA_EMULATOR="$$(echo $(AWS)/lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-$(MACHINE))"
+
+.PHONY: help setup setup-aws setup-lambda run smoke test test-lambda check format bench fuzz build build-aws build-here \
+  deploy clean
 
 help: ## show this
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## make .venv with everything pinned (Python 3.11 to 3.13; PYTHON=... chooses)
 $(STAMP):
@@ -40,6 +48,23 @@ $(AWS_STAMP):
 	PIP_CONSTRAINT=constraints-aws.txt $(AWS_BIN)/python -m pip install --quiet aws-sam-cli cfn-lint uv
 	@rm -f $(AWS)/.made-from-*; touch $@
 
+setup-lambda: $(LAMBDA_STAMP) ## make .venv-lambda with what Lambda's Python has (test-lambda and bench do it themselves)
+$(LAMBDA_STAMP):
+	"$$($(PYTHON) infra/lambda_python.py)" -m venv --clear $(LAMBDA)
+	$(LAMBDA)/bin/python -m pip install --quiet awslambdaric boto3
+	@touch $@
+
+# For this machine's processor, and for the Python that is to run it.
+build-here: setup-lambda
+	EMULATED_PYTHON=$$($(LAMBDA)/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') \
+	  $(MAKE) build-aws ARCHS=$(MACHINE)
+
+test-lambda: setup build-here ## run the functions, as built, on Lambda's runtime emulator (TEST="-k name" passes options on)
+	$(EMULATED) $(BIN)/python -m pytest tests/emulated $(TEST)
+
+smoke: setup ## check a running zarrlink from outside (URL=the address of a link)
+	@$(BIN)/python infra/smoke.py "$(URL)"
+
 check: setup setup-aws ## formatting, lint, types, layers, template
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -52,9 +77,9 @@ format: setup ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## measure, and write benchmarks/results.md (needs nginx and wrk)
+bench: setup build-here ## measure, and write benchmarks/results.md (needs nginx and wrk; BENCH="--only lambda" for a part)
 	$(BIN)/python -m pip install --quiet granian
-	$(BIN)/python benchmarks/run.py
+	$(EMULATED) $(BIN)/python benchmarks/run.py $(BENCH)
 
 fuzz: setup ## fuzz the parsers of foreign bytes (FUZZ_SECONDS=60 each)
 	$(BIN)/python -m pip install --quiet atheris
@@ -76,4 +101,4 @@ deploy: build-aws ## deploy to your AWS account (PARAMETERS="DataBucketArns=arn:
 	  --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
 
 clean: ## remove what was built and made
-	rm -rf $(VENV) $(AWS) build dist .aws-sam .zarrlink
+	rm -rf $(VENV) $(AWS) $(LAMBDA) build dist .aws-sam .zarrlink

@@ -13,6 +13,11 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+_HEAD = (
+    "# Benchmarks\n\nRatios are against a peer in the same run: contestants take turns, and medians of the rounds are"
+    " shown. Absolute numbers are the named machine's on that day.\n\n"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -30,14 +35,19 @@ class Part:
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def markdown(self) -> str:
-        pieces = [f"## {self.title}", self.intro]
+    def markdown(self, facts: Sequence[str]) -> str:
+        """The part as a section; `facts`: when, how and on what it was measured."""
+        pieces = [f"## {self.title}", _listed(facts), self.intro]
         for table in self.tables:
             lines = ["| " + " | ".join(row) + " |" for row in (table.head, ["---"] * len(table.head), *table.rows)]
             pieces += [f"**{table.caption}**", "\n".join(lines)]
         if self.notes:
-            pieces.append("\n".join(f"* {note}" for note in self.notes))
+            pieces.append(_listed(self.notes))
         return "\n\n".join(pieces) + "\n"
+
+
+def _listed(sentences: Sequence[str]) -> str:
+    return "\n".join(f"* {sentence}" for sentence in sentences)
 
 
 def at_least(ratio: float, aim: float) -> str:
@@ -55,18 +65,21 @@ def load() -> str:
     return " ".join(f"{average:.2f}" for average in os.getloadavg())
 
 
-def document(command: str, parts: Sequence[Part], load_before: str) -> str:
-    """The whole results file."""
-    facts = [
-        f"* {datetime.now(UTC):%Y-%m-%d}, by `{command}`",
-        f"* {_cpu()}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}; {_versions()}",
-        f"* load average before {load_before}, after {load()}",
+def facts(command: str, load_before: str) -> list[str]:
+    """When and how something was measured, and on what."""
+    return [
+        f"{datetime.now(UTC):%Y-%m-%d}, by `{command}`",
+        f"{_cpu()}, {len(os.sched_getaffinity(0))} cores; Python {platform.python_version()}; {_versions()}",
+        f"load average before {load_before}, after {load()}",
     ]
-    head = (
-        "# Benchmarks\n\nRatios are against a peer in the same run: contestants take turns, and medians of the rounds are"
-        " shown. Absolute numbers are this machine's on that day.\n\n"
-    )
-    return head + "\n".join(facts) + "\n\n" + "\n".join(part.markdown() for part in parts)
+
+
+def document(sections: Sequence[str], earlier: str = "") -> str:
+    """The whole results file: of `earlier`, a whole file too, what was not measured anew stays where it was."""
+    titles = {section.partition("\n")[0]: section for section in re.split(r"^(?=## )", earlier, flags=re.MULTILINE)[1:]}
+    titles = {title: section.rstrip("\n") + "\n" for title, section in titles.items()}
+    titles |= {section.partition("\n")[0]: section for section in sections}
+    return _HEAD + "\n".join(titles.values())
 
 
 def _cpu() -> str:

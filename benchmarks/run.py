@@ -8,39 +8,42 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import frames
+import lambda_functions
 import report
 import serving
 from data import write_dataset
 from measure import FULL, QUICK
 
 HERE = Path(__file__).parent
-PARTS = {"frames": frames.run, "serving": serving.run}
+PARTS = {"frames": frames.run, "serving": serving.run, "lambda": lambda_functions.run}
+NEEDS = {"serving": serving.missing, "lambda": lambda_functions.missing}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works; prints only")
     parser.add_argument("--out", type=Path, help="the file to write [benchmarks/results.md; with --quick: none]")
-    parser.add_argument("--only", choices=PARTS, help="one part alone")
+    parser.add_argument("--only", choices=PARTS, help="one part alone; the others stay in the file as they are")
     options = parser.parse_args()
     names = [options.only] if options.only else list(PARTS)
-    if "serving" in names and (missing := serving.missing()):
+    if missing := [what for name in names for what in NEEDS.get(name, list)()]:
         sys.exit(f"benchmarks need {' and '.join(missing)}: install them, or use --only frames")
-    scale, load_before = QUICK if options.quick else FULL, report.load()
+    scale = QUICK if options.quick else FULL
+    # Without --out, which says where and not what.
+    command = "python benchmarks/run.py" + " --quick" * options.quick + (f" --only {names[0]}" if options.only else "")
+    sections = []
     with TemporaryDirectory() as scratch:
         print("making the dataset", file=sys.stderr)
         dataset = write_dataset(Path(scratch), scale.size_xyz)
-        parts = []
         for name in names:
             print(f"measuring {name}", file=sys.stderr)
-            parts.append(PARTS[name](dataset, scale))
-    # Without --out, which says where and not what.
-    command = "python benchmarks/run.py" + " --quick" * options.quick + (f" --only {names[0]}" if options.only else "")
-    text = report.document(command, parts, load_before)
-    print(text)
+            load_before = report.load()
+            part = PARTS[name](dataset, scale)
+            sections.append(part.markdown(report.facts(command, load_before)))
+    print("\n".join(sections))
     out = options.out or (None if options.quick else HERE / "results.md")
     if out:
-        out.write_text(text)
+        out.write_text(report.document(sections, out.read_text() if out.exists() else ""))
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 CONSTRAINTS: Final = ROOT / "constraints.txt"
-# As Runtime in template.yaml.
-PYTHON_VERSION: Final = "3.13"
+# As Runtime in template.yaml. Another one is named only where a machine without it is to emulate Lambda.
+PYTHON_VERSION: Final = os.environ.get("EMULATED_PYTHON") or "3.13"
 # Lambda's python3.13 is Amazon Linux 2023 with glibc 2.34. Wheels for 2.28 also run on the older machines that emulate it.
 PLATFORMS: Final = {"arm64": "aarch64-manylinux_2_28", "x86_64": "x86_64-manylinux_2_28"}
 # Commands, and what uv leaves about itself.

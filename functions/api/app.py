@@ -13,8 +13,10 @@ from mangum import Mangum
 from zarrlink.aws_parts import FRESHNESS_S, LazyClient, now_ms, source_opener
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
+from zarrlink.http import problems
 from zarrlink.http.api import ApiServices, create_api
 from zarrlink.http.api_door import ApiDoor
+from zarrlink.http.lambda_events import carried, reply_of
 from zarrlink.library import Library
 from zarrlink.links.dynamodb import DynamoLinks
 from zarrlink.links.secrets import read_key_ring
@@ -53,7 +55,7 @@ def door(public_url: str) -> Mangum:
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """API Gateway's event to its answer."""
     started = time.perf_counter()
-    answer = door(SETTINGS.public_url.rstrip("/") or _own_address(event))(event, context)
+    answer = carried(_answer(event, context), "ask for less of it, such as one link or the links to one dataset")
     LOGGER.info(
         "request",
         extra={
@@ -64,7 +66,15 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             "milliseconds": round((time.perf_counter() - started) * 1000, 2),
         },
     )
-    return dict(answer)
+    return answer
+
+
+def _answer(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    try:
+        own = door(SETTINGS.public_url.rstrip("/") or _own_address(event))
+    except Exception as error:  # noqa: BLE001 (no keys at the moment: a failure that is said like any other, and tried anew)
+        return reply_of(problems.reply(error))
+    return dict(own(event, context))
 
 
 def _own_address(event: dict[str, Any]) -> str:

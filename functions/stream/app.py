@@ -16,7 +16,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 from zarrlink.aws_parts import FRESHNESS_S, LazyClient, now_ms, source_opener
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
-from zarrlink.http.lambda_events import reply_of, request_of
+from zarrlink.http import problems
+from zarrlink.http.lambda_events import reply_of, request_of, sendable
 from zarrlink.http.message import Request, Response
 from zarrlink.http.page import read_page_html
 from zarrlink.http.routes import PREFIX, DataPath
@@ -62,10 +63,19 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     started = time.perf_counter()
     METER.reset()
     request = request_of(event)
-    response = LOOP.run_until_complete(data_path().respond(_as_get(request) if SETTINGS.head_with_body else request))
+    asked = _as_get(request) if SETTINGS.head_with_body else request
+    response = sendable(LOOP.run_until_complete(_respond(asked)))
     answer = reply_of(response)
     _note(request, response, context, (time.perf_counter() - started) * 1000)
     return answer
+
+
+async def _respond(request: Request) -> Response:
+    try:
+        path = data_path()
+    except Exception as error:  # noqa: BLE001 (no keys at the moment: a failure that is said like any other, and tried anew)
+        return problems.reply(error, head=request.method == "HEAD")
+    return await path.respond(request)
 
 
 def _as_get(request: Request) -> Request:

@@ -76,10 +76,13 @@ class UnsupportedLayer(ZarrlinkError):
 
 
 class AnswerTooLarge(ZarrlinkError):
-    """An answer that its door cannot carry. The shard rule keeps chunks far below; this is the last net."""
+    """An answer that its door cannot carry, in bytes. The shard rule keeps chunks below; this is the last net.
 
-    def __init__(self, length: int, limit: int) -> None:
-        super().__init__(f"the answer has {length} bytes, more than the {limit} that can be sent here")
+    `way`: what to ask for instead.
+    """
+
+    def __init__(self, length: int, limit: int, way: str) -> None:
+        super().__init__(f"the answer has {length} bytes, more than the {limit} that can be sent here: {way}")
 
 
 class CorruptFile(ZarrlinkError):

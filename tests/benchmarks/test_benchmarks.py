@@ -81,12 +81,30 @@ def test_a_ratio_says_whether_it_meets_its_aim() -> None:
     assert report.at_most(3.1, 3) == "3.1 (aim 3: missed)"
 
 
+def test_a_part_measured_anew_leaves_the_others_as_they_were() -> None:
+    def section(title: str, number: int) -> str:
+        table = report.Table("us", ("a", "b"), [["1", str(number)]])
+        return report.Part(title, "Said.", [table], ["noted"]).markdown([f"day {number}"])
+
+    whole = report.document([section("first", 1), section("second", 1)])
+    assert report.document([section("first", 1), section("second", 1)], whole) == whole
+    again = report.document([section("second", 2), section("third", 2)], whole)
+    assert again == report.document([section("first", 1), section("second", 2), section("third", 2)])
+    assert again.startswith("# Benchmarks\n")
+    assert whole.count("day 1") == 2
+
+
+def test_the_results_are_in_the_form_that_parts_are_exchanged_in() -> None:
+    text = (BENCHMARKS / "results.md").read_text()
+    assert report.document([], text) == text
+
+
 def test_results_are_written_without_paths_of_this_machine(tmp_path: Path) -> None:
     out = tmp_path / "results.md"
     command = [sys.executable, str(BENCHMARKS / "run.py"), "--quick", "--only", "frames", "--out", str(out)]
     run = subprocess.run(command, check=True, capture_output=True, text=True)
     text = out.read_text()
-    assert text == run.stdout.removesuffix("\n")
+    assert text.endswith(run.stdout.removesuffix("\n"))
     assert "by `python benchmarks/run.py --quick --only frames`" in text
     assert str(BENCHMARKS.parent) not in text
     assert str(tmp_path) not in text

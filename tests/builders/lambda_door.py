@@ -106,22 +106,23 @@ class LambdaBackend(Backend):
         return response_of(json.loads(json.dumps(self._stream.handler(event, None))), head=request.method == "HEAD")
 
 
-def rest_event(request: Request) -> dict[str, Any]:
-    """What a REST API hands to a proxy integration (payload version 1.0), as far as it goes without a body."""
+def rest_event(request: Request, body: bytes = b"") -> dict[str, Any]:
+    """What a REST API with binary media types hands to a proxy integration (payload version 1.0)."""
+    folder = request.path.split("/")[1]
     headers = {name.decode().title(): value.decode("latin-1") for name, value in request.headers.items()}
     return {
-        "resource": "/zarr/{proxy+}",
+        "resource": f"/{folder}/{{proxy+}}",
         "path": request.path,
         "httpMethod": request.method,
         "headers": {"Host": "abc123.execute-api.eu-central-1.amazonaws.com", "X-Forwarded-Proto": "https", **headers},
         "multiValueHeaders": {name: [value] for name, value in headers.items()},
         "queryStringParameters": None,
         "multiValueQueryStringParameters": None,
-        "pathParameters": {"proxy": request.path.removeprefix("/zarr/")},
+        "pathParameters": {"proxy": request.path.removeprefix(f"/{folder}/")},
         "stageVariables": None,
         "requestContext": {
             "resourceId": "a1b2c3",
-            "resourcePath": "/zarr/{proxy+}",
+            "resourcePath": f"/{folder}/{{proxy+}}",
             "httpMethod": request.method,
             "path": f"/v1{request.path}",
             "stage": "v1",
@@ -129,8 +130,8 @@ def rest_event(request: Request) -> dict[str, Any]:
             "requestId": "c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
             "identity": {"sourceIp": "192.0.2.1", "userAgent": "zarr-python"},
         },
-        "body": None,
-        "isBase64Encoded": False,
+        "body": base64.b64encode(body).decode() if body else None,
+        "isBase64Encoded": bool(body),
     }
 
 

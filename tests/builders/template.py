@@ -1,36 +1,84 @@
-"""template.yaml as values."""
+"""template.yaml as values, and what CloudFormation would make of it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
-TEMPLATE = Path(__file__).parents[2] / "template.yaml"
+ROOT: Final = Path(__file__).parents[2]
+TEMPLATE: Final = ROOT / "template.yaml"
+Json = dict[str, Any]
 
 
-class Loader(yaml.SafeLoader):  # type: ignore[misc] # PyYAML has no types
+class TemplateLoader(yaml.SafeLoader):  # type: ignore[misc]  # it comes without types
     """CloudFormation's short forms become its long ones: `!Ref a` is {"Ref": "a"}."""
 
 
-def _long_form(loader: Loader, name: str, node: yaml.Node) -> dict[str, Any]:
+def _long_form(loader: TemplateLoader, name: str, node: yaml.Node) -> Json:
     if isinstance(node, yaml.ScalarNode):
         value: Any = loader.construct_scalar(node)
     elif isinstance(node, yaml.SequenceNode):
         value = loader.construct_sequence(node, deep=True)
     else:
-        assert isinstance(node, yaml.MappingNode)
         value = loader.construct_mapping(node, deep=True)
     if name == "GetAtt" and isinstance(value, str):
         value = value.split(".", 1)
     return {name if name in ("Ref", "Condition") else f"Fn::{name}": value}
 
 
-Loader.add_multi_constructor("!", _long_form)
+TemplateLoader.add_multi_constructor("!", _long_form)
 
 
-def load_template() -> dict[str, Any]:
-    """As CloudFormation's long form has it."""
-    template: dict[str, Any] = yaml.load(TEMPLATE.read_text(), Loader)
+def load_template() -> Json:
+    """The whole template, short forms as long ones."""
+    template: Json = yaml.load(TEMPLATE.read_text(), TemplateLoader)
     return template
+
+
+def resources_of(template: Json, kind: str) -> dict[str, Json]:
+    """Properties by logical name of all resources of a type."""
+    return {name: it["Properties"] for name, it in template["Resources"].items() if it["Type"] == kind}
+
+
+def resolved(template: Json, value: object, made: Mapping[str, str], parameters: Mapping[str, str]) -> str:
+    """A value of the template as CloudFormation hands it out: `made` has what `Ref` gives for each resource.
+
+    Parameters that are not given have their defaults. Raises KeyError for what is neither.
+    """
+    if not isinstance(value, dict):
+        return str(value)
+    name = value["Ref"]
+    if name in template["Parameters"]:
+        return str(parameters.get(name, template["Parameters"][name].get("Default")))
+    return made[name]
+
+
+def environment_of(
+    template: Json, function: str, made: Mapping[str, str], parameters: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The variables that a function (by its logical name) is deployed with, and those that Lambda sets beside them."""
+    properties = template["Resources"][function]["Properties"]
+    everyones = template["Globals"]["Function"]
+    variables = everyones["Environment"]["Variables"] | properties["Environment"]["Variables"]
+    found = {name: resolved(template, value, made, parameters or {}) for name, value in variables.items()}
+    return found | {
+        "_HANDLER": everyones["Handler"],
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{everyones['Runtime']}",
+        "AWS_LAMBDA_FUNCTION_NAME": function,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": resolved(template, properties["MemorySize"], made, parameters or {}),
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": resolved(template, properties["Timeout"], made, parameters or {}),
+        "TZ": ":UTC",
+    }
+
+
+def routes_of(template: Json) -> dict[str, str]:
+    """Which function (by its logical name) answers below which first folder of an address: `zarr`, `api`, `web`."""
+    return {
+        event["Properties"]["Path"].split("/")[1]: name
+        for name, function in resources_of(template, "AWS::Serverless::Function").items()
+        for event in function["Events"].values()
+    }

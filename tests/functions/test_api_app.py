@@ -15,7 +15,9 @@ from builders.moto_aws import REGION, MotoAws
 from builders.wkw_files import LayerFiles, dataset, ramp
 from zarrlink.aws_tables import ANNOTATIONS, CATALOGUE, LINKS, USERS
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
+from zarrlink.errors import SourceUnavailable
 from zarrlink.geometry import Mag
+from zarrlink.http import lambda_events
 from zarrlink.http.message import Request
 from zarrlink.users.dynamodb import DynamoUsers
 from zarrlink.users.interface import User, hash_user_token
@@ -93,3 +95,27 @@ def test_one_line_a_request_without_the_address(api: SimpleNamespace) -> None:
     (line,) = [line for line in lines if line["message"] == "request"]
     assert (line["method"], line["route"], line["status"]) == ("GET", "/api/{proxy+}", 404)
     assert "AAAAAAAAAAAAAAAA" not in json.dumps(lines)
+
+
+def test_a_list_that_lambda_would_not_carry_is_refused_in_words(
+    api: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The status that is logged is the one that goes out."""
+    monkeypatch.setattr(lambda_events, "MAX_ANSWER_BYTES", 100)
+    out = io.StringIO()
+    (handler,) = api.function.LOGGER.handlers
+    handler.setStream(out)
+    status, problem = call(api, "GET", "/api/datasets")
+    assert (status, problem["status"]) == (413, 413)
+    assert "one dataset" in problem["detail"]
+    assert json.loads(out.getvalue())["status"] == 413
+
+
+def test_keys_that_cannot_be_read_are_a_failure_like_any_other(
+    api: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object) -> None:
+        raise SourceUnavailable("secret: ThrottlingException")
+
+    monkeypatch.setattr(api.function, "read_key_ring", unreadable)
+    assert call(api, "GET", "/api/datasets")[0] == 503

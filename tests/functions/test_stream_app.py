@@ -5,17 +5,24 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from builders.gateway import Gateway
 from builders.lambda_door import ENVIRONMENT, S3Objects, load_function, rest_event
+from builders.loopback import served
 from builders.moto_aws import REGION, MotoAws
+from builders.template import ROOT
 from builders.wkw_files import LayerFiles, dataset, noise, ramp
 from zarrlink.aws_tables import ANNOTATIONS, CATALOGUE, LINKS
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
+from zarrlink.errors import SourceUnavailable
 from zarrlink.formats.wkw import BlockType
 from zarrlink.geometry import Mag
 from zarrlink.http.lambda_events import MAX_BODY_BYTES, reply_of, request_of
@@ -109,8 +116,10 @@ def test_the_largest_shard_fits_a_lambda_answer(cloud: SimpleNamespace, layer: s
 def test_what_lambda_could_not_carry_is_refused_before_it_fails() -> None:
     assert reply_of(Response(200, (), bytes(MAX_BODY_BYTES)))["statusCode"] == 200
     refused = reply_of(Response(200, (), bytes(MAX_BODY_BYTES + 1)))
-    assert refused["statusCode"] == 500
-    assert "more than the 4700000" in json.loads(base64.b64decode(refused["body"]))["detail"]
+    assert refused["statusCode"] == 413
+    detail = json.loads(base64.b64decode(refused["body"]))["detail"]
+    assert "more than the 4700000" in detail
+    assert "Range" in detail
     assert len(json.dumps(reply_of(Response(200, (), bytes(MAX_BODY_BYTES))))) < 6_291_556
 
 
@@ -133,6 +142,35 @@ def test_one_line_a_request_and_no_token_in_it(cloud: SimpleNamespace, capsys: p
     assert cloud.token[1:17] not in json.dumps(lines)
 
 
+def test_every_check_of_make_smoke_holds(cloud: SimpleNamespace) -> None:
+    with served(Gateway({"zarr": lambda event: cloud.stream.handler(event, CONTEXT)})) as address:
+        run = subprocess.run(
+            [sys.executable, str(ROOT / "infra" / "smoke.py"), f"{address}/zarr/{cloud.token}/"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_keys_that_cannot_be_read_are_a_failure_like_any_other(
+    cloud: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And only until they can."""
+    make = cloud.stream.data_path
+
+    def unreadable() -> None:
+        raise SourceUnavailable("secret: ThrottlingException")
+
+    monkeypatch.setattr(cloud.stream, "data_path", unreadable)
+    answer = call(cloud, "v3/em.zarr/zarr.json")
+    assert answer["statusCode"] == 503
+    assert answer["headers"]["retry-after"]
+    assert answer["headers"]["access-control-allow-origin"] == "*"
+    monkeypatch.setattr(cloud.stream, "data_path", make)
+    assert call(cloud, "v3/em.zarr/zarr.json")["statusCode"] == 200
+
+
 def test_an_event_without_headers_is_a_request() -> None:
     assert request_of({"httpMethod": "GET", "path": "/zarr/x", "headers": None}).headers == {}
 
@@ -145,10 +183,6 @@ def test_a_missing_variable_is_named_at_start(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_the_module_loads_no_heavy_library(stream: ModuleType) -> None:
-    import os
-    import subprocess
-    import sys
-
     code = f"import runpy, sys; runpy.run_path({stream.__file__!r}); print(*sorted(sys.modules))"
     run = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, check=True

@@ -5,16 +5,13 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 
-from builders.template import TEMPLATE, Loader, load_template
-
-ROOT = Path(__file__).parents[2]
+from builders.template import ROOT, TEMPLATE, TemplateLoader, load_template
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +26,7 @@ def lines() -> list[str]:
 
 @pytest.fixture(scope="session")
 def root_node() -> yaml.Node:
-    node = yaml.compose(TEMPLATE.read_text(), Loader)
+    node = yaml.compose(TEMPLATE.read_text(), TemplateLoader)
     assert node is not None
     return node
 
@@ -59,6 +56,11 @@ def bundle() -> ModuleType:
 @pytest.fixture(scope="session")
 def sizes() -> ModuleType:
     return _script("sizes")
+
+
+@pytest.fixture(scope="session")
+def smoke() -> ModuleType:
+    return _script("smoke")
 
 
 def _script(name: str) -> ModuleType:

@@ -143,6 +143,12 @@ def test_every_function_has_its_limits_as_parameters(
         assert template["Conditions"][condition] == {"Fn::Not": [{"Fn::Equals": [reserved, 0]}]}, name
 
 
+def test_snapstart_is_off_as_the_decision_says(template: dict[str, Any], functions: dict[str, dict[str, Any]]) -> None:
+    """docs/decisions/0015: what turning it on takes."""
+    for properties in (template["Globals"]["Function"], *functions.values()):
+        assert not {"SnapStart", "AutoPublishAlias"} & properties.keys()
+
+
 def test_no_function_outlives_api_gateways_patience(
     template: dict[str, Any], functions: dict[str, dict[str, Any]]
 ) -> None:

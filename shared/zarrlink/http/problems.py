@@ -36,9 +36,10 @@ TABLE: Final[dict[type[BaseException], Problem]] = {
     errors.LinkGone: Problem(410, "link-gone", "The link does not open this"),
     errors.SourceReplaced: Problem(410, "replaced", "The data behind the link was replaced"),
     errors.BodyTooLarge: Problem(413, "body-too-large", "The body of the request is too large"),
+    # Not 500 or 503: readers would ask again, for the same.
+    errors.AnswerTooLarge: Problem(413, "answer-too-large", "The answer is too large", logging.WARNING),
     errors.RangeNotSatisfiable: Problem(416, "range-not-satisfiable", "The range holds no byte of the object"),
     errors.UnsupportedLayer: Problem(422, "unsupported-layer", "The layer cannot be streamed"),
-    errors.AnswerTooLarge: Problem(500, "answer-too-large", "The answer is too large", logging.ERROR),
     errors.CorruptFile: Problem(502, "damaged-source", "The stored data is damaged", logging.ERROR),
     errors.SourceChanged: Problem(
         503, "source-changing", "The stored data is being replaced", logging.WARNING, ((b"retry-after", b"2"),)

@@ -11,6 +11,7 @@ from zarrlink.errors import InvalidRequest
 from zarrlink.http.api import ApiServices, create_api
 from zarrlink.http.api_door import ApiDoor
 from zarrlink.http.asgi import Door
+from zarrlink.http.cutout_api import create_cutout_routes
 from zarrlink.http.page import read_page_html
 from zarrlink.http.routes import DataPath
 from zarrlink.streaming import Streamer
@@ -39,7 +40,8 @@ def create_app(machine: Machine, public_url: str, *, viewer_max_age_s: int = 300
         now_ms=now_ms,
         public_url=public_url,
     )
-    return Door(data_path, ApiDoor(create_api(services)))
+    cutouts = create_cutout_routes(machine.library, machine.catalogue)
+    return Door(data_path, ApiDoor(create_api(services, cutouts)))
 
 
 def listen(port: int) -> socket.socket:

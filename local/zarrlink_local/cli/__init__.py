@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from zarrlink_local.cli.annotations import annotations
+from zarrlink_local.cli.annotations import annotation_commands
 from zarrlink_local.cli.datasets import datasets
 from zarrlink_local.cli.links import links
 from zarrlink_local.cli.options import STACK, stack_option
@@ -29,7 +29,7 @@ def cli(context: click.Context, stack: str | None) -> None:
     context.meta[STACK] = stack
 
 
-for command in (serve, datasets, annotations, links, users, sample):
+for command in (serve, datasets, annotation_commands, links, users, sample):
     cli.add_command(command)
 
 

@@ -12,6 +12,7 @@ import click
 
 from zarrlink.annotations.download import download
 from zarrlink.annotations.shelf import Upload
+from zarrlink.annotations.volume_zip import VolumeData
 from zarrlink.catalogue.annotations import AnnotationRecord
 from zarrlink.errors import InvalidRequest, ZarrlinkError
 from zarrlink.library import Subject
@@ -23,12 +24,12 @@ from zarrlink_local.machine import now_ms
 from zarrlink_local.state import State
 
 
-@click.group()
-def annotations() -> None:
+@click.group("annotations")
+def annotation_commands() -> None:
     """Import, list, download and remove annotations."""
 
 
-@annotations.command("list")
+@annotation_commands.command("list")
 @with_state
 def list_annotations(state: State, as_json: bool) -> None:
     """List the annotations that links can be made to."""
@@ -41,7 +42,7 @@ def list_annotations(state: State, as_json: bool) -> None:
     print_table(("ID", "NAME", "DATASET", "OWNER"), rows)
 
 
-@annotations.command("import")
+@annotation_commands.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--dataset", help="The dataset that it is of (name or id). [the one that its NML names]")
 @click.option("--into", help="Make it a new revision of this annotation (name or id).")
@@ -86,7 +87,7 @@ def import_file(
     click.echo(f"{'new revision of' if earlier else 'imported'} {record.name} ({record.id}), {over}")
 
 
-@annotations.command("download")
+@annotation_commands.command("download")
 @click.argument("annotation")
 @click.option(
     "--output",
@@ -102,7 +103,7 @@ def download_file(
 ) -> None:
     """Download ANNOTATION (name or id) as WEBKNOSSOS does: an .nml, or a .zip with volumes."""
     record = find_annotation(state, annotation)
-    data_format = None if skip_volume_data else volume_format
+    data_format: VolumeData | None = None if skip_volume_data else "zarr3" if volume_format == "zarr3" else "wkw"
     into = output if output is not None and output.is_dir() else None
     try:
         path, length = asyncio.run(_download(state, record, data_format, output, into))
@@ -117,12 +118,11 @@ def download_file(
 
 
 async def _download(
-    state: State, record: AnnotationRecord, data_format: str | None, output: Path | None, folder: Path | None
+    state: State, record: AnnotationRecord, data_format: VolumeData | None, output: Path | None, folder: Path | None
 ) -> tuple[Path, int]:
     """Download into a folder under the annotation's own name, or to a file."""
     source, manifest = await state.library.manifest(Subject(None, record))
-    volume_data = "zarr3" if data_format == "zarr3" else "wkw"
-    found = download(manifest, source, volume_data=None if data_format is None else volume_data, name=record.name)
+    found = download(manifest, source, volume_data=data_format, name=record.name)
     path = (folder or Path()) / found.file_name if folder is not None or output is None else output
     if path.exists():
         raise InvalidRequest(f"{path} is there already")
@@ -139,7 +139,7 @@ async def _download(
     return path, written
 
 
-@annotations.command()
+@annotation_commands.command()
 @click.argument("annotation")
 @with_state
 def remove(annotation: str, state: State, as_json: bool) -> None:

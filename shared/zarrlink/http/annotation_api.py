@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -22,6 +21,7 @@ from zarrlink.annotations.shelf import Shelf, Upload
 from zarrlink.catalogue.annotations import AnnotationRecord
 from zarrlink.errors import InvalidRequest, UnknownKey
 from zarrlink.http.api_models import AnnotationBody, AnnotationLayerBody, Message, UploadedBody
+from zarrlink.http.sign_in import SignedIn
 from zarrlink.library import Library, Subject
 from zarrlink.users.interface import User
 
@@ -29,32 +29,27 @@ from zarrlink.users.interface import User
 Kind = Literal["Explorational", "Task", "CompoundTask", "CompoundProject", "CompoundTaskType"]
 
 
-@dataclass(frozen=True, slots=True)
-class AnnotationServices:
-    """What the annotation routes need."""
+def mine(annotation_id: str, user: SignedIn, request: Request) -> AnnotationRecord:
+    """The annotation of an address. Raises UnknownKey for one that is not the user's as for one that is not there."""
+    shelf: Shelf = request.app.state.services.shelf
+    record = shelf.annotations.get(annotation_id)
+    if record is None or record.owner != user.name:
+        raise UnknownKey("there is no such annotation")
+    return record
 
-    shelf: Shelf
-    library: Library
-    now_ms: Callable[[], int]
+
+Mine = Annotated[AnnotationRecord, Depends(mine)]
 
 
-def add_routes(api: APIRouter, services: AnnotationServices, signed_in: Callable[..., Any]) -> None:
-    """Add the routes. `signed_in` gives the user of a request, or raises."""
-
-    def mine(annotation_id: str, user: Annotated[User, Depends(signed_in)]) -> AnnotationRecord:
-        record = services.shelf.annotations.get(annotation_id)
-        if record is None or record.owner != user.name:
-            raise UnknownKey("there is no such annotation")
-        return record
-
-    Mine = Annotated[AnnotationRecord, Depends(mine)]  # noqa: N806 (a type)
+def add_routes(api: APIRouter, shelf: Shelf, library: Library, now_ms: Callable[[], int]) -> None:
+    """Add the routes to the API's."""
 
     @api.get("/annotations/readable", summary="Your annotations, by name")
-    def readable(user: Annotated[User, Depends(signed_in)]) -> list[AnnotationBody]:
-        return [_body(record) for record in services.shelf.annotations.all() if record.owner == user.name]
+    def readable(user: SignedIn) -> list[AnnotationBody]:
+        return [_body(record) for record in shelf.annotations.all() if record.owner == user.name]
 
     @api.post("/annotations/upload", summary="Import a download of WEBKNOSSOS: an NML, or a zip with one")
-    async def upload(request: Request, user: Annotated[User, Depends(signed_in)]) -> UploadedBody:
+    async def upload(request: Request, user: SignedIn) -> UploadedBody:
         # Read here and not by the framework, which would take the whole body before anybody is asked who they are.
         try:
             async with request.form(max_files=2, max_fields=8) as form:
@@ -63,7 +58,7 @@ def add_routes(api: APIRouter, services: AnnotationServices, signed_in: Callable
                     raise InvalidRequest(f"one file is imported at a time, an .nml or a .zip; {len(given)} were sent")
                 dataset_id = form.get("datasetId")
                 record = await asyncio.to_thread(
-                    _import, services, given[0], user, dataset_id if isinstance(dataset_id, str) else None
+                    _import, shelf, now_ms(), given[0], user, dataset_id if isinstance(dataset_id, str) else None
                 )
         except MultiPartException as error:
             raise InvalidRequest("the body is not multipart/form-data with one file") from error
@@ -73,7 +68,7 @@ def add_routes(api: APIRouter, services: AnnotationServices, signed_in: Callable
 
     @api.get("/annotations/{annotation_id}/info", summary="What an annotation holds")
     async def info(record: Mine) -> AnnotationBody:
-        _, manifest = await services.library.manifest(Subject(None, record))
+        _, manifest = await library.manifest(Subject(None, record))
         return _body(record, manifest)
 
     @api.get("/annotations/{annotation_id}/download", summary="An annotation as WEBKNOSSOS downloads it")
@@ -85,7 +80,7 @@ def add_routes(api: APIRouter, services: AnnotationServices, signed_in: Callable
         # As upstream, a word that is not known means wkw.
         data_format: Annotated[str, Query(alias="volumeDataZipFormat")] = "wkw",
     ) -> StreamingResponse:
-        source, manifest = await services.library.manifest(Subject(None, record))
+        source, manifest = await library.manifest(Subject(None, record))
         return _attachment(
             download(
                 manifest,
@@ -97,12 +92,11 @@ def add_routes(api: APIRouter, services: AnnotationServices, signed_in: Callable
 
     @api.delete("/annotations/{annotation_id}", summary="Remove an annotation; its links end")
     def remove(record: Mine) -> Message:
-        services.shelf.remove(record.id)
+        shelf.remove(record.id)
         return Message(messages=[{"success": "annotation deleted"}])
 
 
-def _import(services: AnnotationServices, part: UploadFile, user: User, dataset_id: str | None) -> AnnotationRecord:
-    shelf = services.shelf
+def _import(shelf: Shelf, now_ms: int, part: UploadFile, user: User, dataset_id: str | None) -> AnnotationRecord:
     dataset = None if not dataset_id else shelf.catalogue.get(dataset_id)
     if dataset_id and dataset is None:
         raise InvalidRequest("there is no dataset of this datasetId")
@@ -111,7 +105,7 @@ def _import(services: AnnotationServices, part: UploadFile, user: User, dataset_
         raise InvalidRequest("an upload is called NAME.nml or NAME.zip")
     with tempfile.TemporaryDirectory(prefix="zarrlink-import-") as scratch:
         given = Upload(part.file, name, user.name, Path(scratch), dataset)
-        return shelf.add(given, services.now_ms(), lambda _done, _total: None)
+        return shelf.add(given, now_ms, lambda _done, _total: None)
 
 
 def _attachment(found: Download) -> StreamingResponse:

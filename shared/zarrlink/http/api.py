@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response as FastResponse
 from starlette.exceptions import HTTPException
@@ -14,16 +14,17 @@ from starlette.routing import Route
 
 from zarrlink.annotations.shelf import Shelf
 from zarrlink.catalogue.interface import Catalogue
-from zarrlink.errors import InvalidRequest, MethodNotAllowed, NotSignedIn, UnknownKey
+from zarrlink.errors import InvalidRequest, MethodNotAllowed, UnknownKey
 from zarrlink.http import problems
-from zarrlink.http.annotation_api import AnnotationServices, add_routes
+from zarrlink.http.annotation_api import add_routes
 from zarrlink.http.api_models import DatasetBody, LinkBody, LinkChangeBody, Message, NewLinkBody, ProblemBody, link_body
+from zarrlink.http.sign_in import SignedIn, signed_in
 from zarrlink.library import Library, Subject
 from zarrlink.links.interface import KEEP, LinkStore
 from zarrlink.links.model import Link
 from zarrlink.links.service import change_link, create_link
 from zarrlink.links.token import KeyRing
-from zarrlink.users.interface import User, Users, hash_user_token
+from zarrlink.users.interface import User, Users
 
 OLDEST_VERSION: Final = 10
 CURRENT_VERSION: Final = 16
@@ -43,20 +44,8 @@ class ApiServices:
     public_url: str
 
 
-async def signed_in(request: Request, x_auth_token: Annotated[str | None, Header()] = None) -> User:
-    """The user of a personal token. Raises NotSignedIn."""
-    services: ApiServices = request.app.state.services
-    user = services.users.by_token_hash(hash_user_token(x_auth_token)) if x_auth_token else None
-    if user is None:
-        raise NotSignedIn("sign in with a personal token in the X-Auth-Token header")
-    return user
-
-
-SignedIn = Annotated[User, Depends(signed_in)]
-
-
-def create_api(services: ApiServices) -> FastAPI:
-    """The API as an ASGI application, answering below /api."""
+def create_api(services: ApiServices, *others: APIRouter) -> FastAPI:
+    """The API as an ASGI application, answering below /api; `others`: what else this zarrlink answers."""
     app = FastAPI(
         title="zarrlink",
         version="0.1.0",
@@ -70,8 +59,9 @@ def create_api(services: ApiServices) -> FastAPI:
     )
     app.state.services = services
     routes = _routes(services)
-    app.state.routes = routes.routes
-    app.include_router(routes)
+    app.state.routes = [route for router in (routes, *others) for route in router.routes]
+    for router in (routes, *others):
+        app.include_router(router)
     for kind in (*problems.TABLE, Exception):
         app.add_exception_handler(kind, _on_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -142,7 +132,7 @@ def _routes(services: ApiServices) -> APIRouter:  # noqa: C901 (a list of routes
             raise _no_link()
         return Message(messages=[{"success": "privateLink deleted"}])
 
-    add_routes(api, AnnotationServices(services.shelf, services.library, services.now_ms), signed_in)
+    add_routes(api, services.shelf, services.library, services.now_ms)
     return api
 
 

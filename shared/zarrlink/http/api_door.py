@@ -12,7 +12,7 @@ from zarrlink.http import problems
 from zarrlink.http.api import CURRENT_VERSION, OLDEST_VERSION
 from zarrlink.http.message import Response
 
-_VERSIONED: Final = re.compile(r"/api/v([0-9]{1,4})(/.*)", re.ASCII)
+_VERSIONED: Final = re.compile(r"/(api|data)/v([0-9]{1,4})(/.*)", re.ASCII)
 _VERSIONS: Final = {str(version) for version in range(OLDEST_VERSION, CURRENT_VERSION + 1)}
 # Room for a scope of 1000 layers with names of 60 characters, or for a link of 200 layers sent back whole.
 MAX_BODY_BYTES: Final = 64 * 1024
@@ -28,7 +28,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class ApiDoor:
-    """An ASGI application: `/api/...` to `api`, `/web/...` from the package, nothing else.
+    """An ASGI application: `/api/...` and `/data/...` to `api`, `/web/...` from the package, nothing else.
 
     Bodies longer than `max_body_bytes` are refused before anything else: the framework reads them whole, and only then
     asks who sent them. The one route that takes uploads asks first, and has a limit of its own.
@@ -49,11 +49,11 @@ class ApiDoor:
             return
         path: str = scope["path"]
         versioned = _VERSIONED.fullmatch(path)
-        if versioned and versioned[1] not in _VERSIONS:
-            sentence = f"API versions {OLDEST_VERSION} to {CURRENT_VERSION} are served, not {versioned[1]}"
+        if versioned and versioned[2] not in _VERSIONS:
+            sentence = f"API versions {OLDEST_VERSION} to {CURRENT_VERSION} are served, not {versioned[2]}"
             await send_response(problems.reply(InvalidRequest(sentence)), scope, send)
-        elif path.startswith("/api/"):
-            path = ("/api" + versioned[2] if versioned else path).removesuffix("/")
+        elif path.startswith(("/api/", "/data/")):
+            path = (f"/{versioned[1]}{versioned[3]}" if versioned else path).removesuffix("/")
             await self._answer({**scope, "path": path, "raw_path": path.encode()}, receive, send)
         else:
             await send_response(self._file(path, scope["method"]), scope, send)

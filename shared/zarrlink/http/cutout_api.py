@@ -6,9 +6,9 @@ For one machine: an answer may have a gigabyte, which is far beyond what a funct
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query
@@ -18,6 +18,7 @@ from zarrlink.arrays.volume import Volume
 from zarrlink.catalogue.interface import Catalogue
 from zarrlink.errors import InvalidRequest, UnknownKey
 from zarrlink.geometry import MAX_COORDINATE, Mag, Vec3
+from zarrlink.http.sign_in import signed_in
 from zarrlink.library import Library, Subject
 
 # A box of 512^3 voxels of eight bytes.
@@ -36,7 +37,7 @@ class _Box:
     voxel_bytes: int
 
 
-def create_cutout_routes(library: Library, catalogue: Catalogue, signed_in: Callable[..., Any]) -> APIRouter:
+def create_cutout_routes(library: Library, catalogue: Catalogue) -> APIRouter:
     """The routes, below /data."""
     routes = APIRouter(prefix="/data", dependencies=[Depends(signed_in)])
 

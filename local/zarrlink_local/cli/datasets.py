@@ -45,7 +45,9 @@ def add(folder: Path, state: Path, as_json: bool) -> None:
         folder, machine.catalogue, now_ms(), lambda text: click.echo(f"left out: {text}", err=True)
     )
     if not records:
-        raise InvalidRequest(f"no folder at or below {folder} holds a datasource-properties.json")
+        raise InvalidRequest(
+            f"no folder at or below {folder} holds a datasource-properties.json, or is an OME-Zarr, N5 or Precomputed volume"
+        )
     if as_json:
         print_json([{"id": record.id, "name": record.name} for record in records])
     else:

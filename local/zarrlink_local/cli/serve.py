@@ -20,7 +20,7 @@ from zarrlink_local.scan import register_below
     required=True,
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A folder: every dataset at or below it (a folder with datasource-properties.json) is registered.",
+    help="A folder: every dataset at or below it (a folder with datasource-properties.json, an OME-Zarr, N5 or Precomputed volume) is registered.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
 @state_option

@@ -19,6 +19,14 @@ def test_the_streaming_modules_load_no_heavy_library() -> None:
     assert not [line for line in run.stderr.splitlines() if line.split("|")[-1].strip() in HEAVY]
 
 
+def test_what_tells_of_foreign_arrays_loads_no_heavy_library() -> None:
+    """Only opening one does."""
+    modules = "zarrlink.arrays.passthrough, zarrlink.arrays.volume, zarrlink.sources.bare, zarrlink.sources.permission"
+    code = f"import sys, {modules}; print(*sorted(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {name.partition(".")[0] for name in run.stdout.split()} & HEAVY
+
+
 def test_importing_the_package_defines_things_and_does_nothing() -> None:
     """No client, environment read or thread at import."""
     code = "import threading, zarrlink.http.api, zarrlink_local.cli; print(threading.active_count())"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from zarrlink.annotations.shelf import Shelf
 from zarrlink.aws_errors import service_error
 from zarrlink.aws_parts import FRESHNESS_S, source_opener
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
@@ -45,6 +46,10 @@ class CloudState:
     @cached_property
     def catalogue(self) -> DynamoCatalogue:
         return DynamoCatalogue(self._dynamodb, self.stack.catalogue_table)
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        raise InvalidRequest("annotations are not kept by a stack yet")
 
     @cached_property
     def users(self) -> DynamoUsers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from zarrlink.formats.datasource import FILE_NAME
 from zarrlink.library import Library
 from zarrlink.links.sqlite import SqliteLinks
 from zarrlink.links.token import KeyRing, load_or_create_keys
+from zarrlink.sources.permission import VARIABLE, AllowedSources
 from zarrlink.sqlite_file import SqliteFile
 from zarrlink.storage.files import LocalFiles
 from zarrlink.users.sqlite import SqliteUsers
@@ -28,6 +30,7 @@ from zarrlink_local.vault import FolderVault
 # How soon a replaced description or header is noticed; a data file's replacement is noticed at once.
 FRESHNESS_S: Final = 1.0
 _ADDRESS: Final = "address"
+_ALLOWED: Final = "allowed sources"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,7 @@ class Machine:
 
     def address(self) -> str | None:
         """Where the server that serves this state file is (or was last) reached, without a slash at the end."""
-        rows = self.file.rows("SELECT value FROM facts WHERE key = ?", (_ADDRESS,))
-        return str(rows[0][0]) if rows else None
+        return _fact(self.file, _ADDRESS)
 
     def links_address(self) -> str:
         address = self.address()
@@ -68,16 +70,19 @@ class Machine:
         return FolderTree(Path(record.location))
 
     def set_address(self, address: str) -> None:
-        with self.file.write() as connection:
-            connection.execute(
-                "INSERT INTO facts (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
-                (_ADDRESS, address),
-            )
+        _set_fact(self.file, _ADDRESS, address)
 
 
-def open_machine(state: Path) -> Machine:
-    """Open or create a state file. Raises ValueError where it, or its keys, cannot be used."""
+def open_machine(state: Path, allow: tuple[str, ...] = ()) -> Machine:
+    """Open or create a state file. Raises ValueError where it, or its keys, cannot be used.
+
+    `allow`: prefixes of addresses outside of datasets' folders that may be read, beside those in the environment; they
+    are kept for the commands that make links while the server runs.
+    """
     file = SqliteFile(state)
+    if allow:
+        AllowedSources.of(allow)
+        _set_fact(file, _ALLOWED, "\n".join(allow))
     catalogue, annotations = SqliteCatalogue(file), SqliteAnnotations(file)
     return Machine(
         file=file,
@@ -92,8 +97,21 @@ def open_machine(state: Path) -> Machine:
             monotonic=time.monotonic,
             freshness_s=FRESHNESS_S,
             annotations=annotations,
+            allowed=AllowedSources.from_text(f"{os.environ.get(VARIABLE, '')} {_fact(file, _ALLOWED) or ''}"),
         ),
     )
+
+
+def _fact(file: SqliteFile, key: str) -> str | None:
+    rows = file.rows("SELECT value FROM facts WHERE key = ?", (key,))
+    return str(rows[0][0]) if rows else None
+
+
+def _set_fact(file: SqliteFile, key: str, value: str) -> None:
+    with file.write() as connection:
+        connection.execute(
+            "INSERT INTO facts (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2", (key, value)
+        )
 
 
 def now_ms() -> int:

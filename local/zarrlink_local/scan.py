@@ -1,4 +1,4 @@
-"""Finding datasets: every folder with a `datasource-properties.json`."""
+"""Finding datasets: every folder with a `datasource-properties.json`, and volumes that have none."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from pathlib import Path
 from zarrlink.catalogue.interface import Catalogue, DatasetRecord
 from zarrlink.errors import InvalidRequest
 from zarrlink.formats.datasource import FILE_NAME
+from zarrlink.sources.recognise import GROUPS, MAX_PROBE_BYTES, PROBES, Kind, kind_of
 
 
 def dataset_folders(top: Path, warn: Callable[[str], None]) -> Iterator[Path]:
     """The dataset folders at or below `top`, sorted, then those that symbolic links lead to, each place once.
 
-    Datasets do not lie inside each other. Hidden folders (drafts, snapshots, our own state) are left out, unless `top`
+    A folder is one that has a description, or is a multiscale group (OME-Zarr, N5, Precomputed); `top` itself may be a
+    single Zarr or N5 array as well, since it was named. Datasets do not lie inside each other. Hidden folders (drafts, snapshots, our own state) are left out, unless `top`
     is one. `warn` is told of each folder that cannot be read.
     """
     seen: set[str] = set()
@@ -26,14 +28,34 @@ def dataset_folders(top: Path, warn: Callable[[str], None]) -> Iterator[Path]:
             tops.popleft(), onerror=lambda error: warn(f"{error.filename}: {error.strerror}")
         ):
             place = os.path.realpath(folder)
-            if place in seen or FILE_NAME in files:
+            known = place not in seen and _is_dataset(Path(folder), below, files, warn, named=folder == str(top))
+            if place in seen or known:
                 below.clear()
-            if place not in seen and FILE_NAME in files:
+            if known:
                 yield Path(folder)
             seen.add(place)
             visible = sorted(name for name in below if not name.startswith("."))
             tops += [path for path in (f"{folder}/{name}" for name in visible) if Path(path).is_symlink()]
             below[:] = visible
+
+
+def _is_dataset(folder: Path, below: list[str], files: list[str], warn: Callable[[str], None], *, named: bool) -> bool:
+    if FILE_NAME in files:
+        return True
+    here = {*files, *below}
+    found: dict[str, bytes] = {}
+    for probe in PROBES:
+        if probe.partition("/")[0] not in here:
+            continue
+        try:
+            with (folder / probe).open("rb") as stream:
+                found[probe] = stream.read(MAX_PROBE_BYTES + 1)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            continue
+        except OSError as error:
+            warn(f"{error.filename}: {error.strerror}")
+    kind: Kind | None = kind_of(found)
+    return kind is not None and (named or kind in GROUPS)
 
 
 def register_below(top: Path, catalogue: Catalogue, now_ms: int, warn: Callable[[str], None]) -> list[DatasetRecord]:

@@ -1,7 +1,6 @@
 """Chunks made from decoded voxels: what is stored in another form than a chunk of ours, or changed on the way.
 
-An answer's length is known only once it is made, so HEAD
-does what GET does.
+An answer's length is known only once it is made, so HEAD does what GET does.
 """
 
 from __future__ import annotations
@@ -9,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
-from typing import Final
+from typing import Any, Final, NamedTuple
+
+from numpy.typing import NDArray
 
 from zarrlink.answers import OCTETS, Ask, Served, serve_whole
 from zarrlink.arrays.frames import chunk_frame
@@ -23,48 +24,73 @@ from zarrlink.layer import Layer, Level
 LARGE_CHUNK_BYTES: Final = 2**18
 
 
+class ChunkPlace(NamedTuple):
+    """A place in a level's grid. `coordinates`: along the leading axes; `grid`: (x, y, z); `channels`: first and end."""
+
+    coordinates: tuple[int, ...]
+    channels: tuple[int, int]
+    grid: Vec3
+
+
 class DecodedChunks:
     """The chunks of a level, each read as voxels of `volume`. See `zarrlink.answers.Chunks`."""
 
     def __init__(self, layer: Layer, level: Level, dialect: Dialect, volume: Volume) -> None:
         self.layer = layer
-        self.level = level
-        self.grid = level.grid(dialect)
-        self.volume = volume
+        self._level = level
+        self._grid = level.grid(dialect)
+        self._step = (level.shard or level.chunk) if dialect == "v3" else level.chunk
+        self._volume = volume
 
     async def answer(self, position: tuple[int, ...], ask: Ask) -> Served | None:
-        place = self._place(position)
-        if place is None:
+        place = self.place(position)
+        found = None if place is None else await self.voxels(place)
+        if found is None:
             return None
-        coordinates, grid = place
-        level = self.level
-        start = [at + n * side for at, n, side in zip(level.origin, grid, level.chunk, strict=True)]
-        low = vec3([max(a, b) for a, b in zip(start, level.box_start, strict=True)])
-        high = vec3([min(a + side, b) for a, side, b in zip(start, level.chunk, level.box_end, strict=True)])
-        if any(a >= b for a, b in zip(low, high, strict=True)):
-            return None
-        voxels = await self.volume.read(low, high, coordinates)
-        offset = vec3([a - b for a, b in zip(low, start, strict=True)])
-        if math.prod(level.chunk) * self.layer.item_bytes * self.layer.channels > LARGE_CHUNK_BYTES:
-            frame = await asyncio.to_thread(chunk_frame, voxels, self.layer.dtype, level.chunk, offset)
+        voxels, offset = found
+        chunk = self._step
+        if math.prod(chunk) * self.layer.item_bytes * len(voxels) > LARGE_CHUNK_BYTES:
+            frame = await asyncio.to_thread(chunk_frame, voxels, self.layer.dtype, chunk, offset)
         else:
-            frame = chunk_frame(voxels, self.layer.dtype, level.chunk, offset)
+            frame = chunk_frame(voxels, self.layer.dtype, chunk, offset)
         if frame is None:
             return None
         etag = ask.etag(hashlib.blake2b(frame, digest_size=12).hexdigest())
         return serve_whole(frame, etag, OCTETS, "chunk", ask.want)
 
-    def _place(self, position: tuple[int, ...]) -> tuple[tuple[int, ...], Vec3] | None:
-        """(coordinates along the leading axes, place (x, y, z) in the grid), None outside of the array."""
-        leading, channel = self.layer.leading, self.layer.channel_axis
-        rank = len(leading) + channel + 3
+    async def voxels(self, place: ChunkPlace) -> tuple[NDArray[Any], Vec3] | None:
+        """The voxels of a chunk that lie in the box, shape (c, z, y, x), and where in the chunk (x, y, z) they start."""
+        level = self._level
+        start = [at + n * side for at, n, side in zip(level.origin, place.grid, self._step, strict=True)]
+        low = vec3([max(a, b) for a, b in zip(start, level.box_start, strict=True)])
+        high = vec3([min(a + side, b) for a, side, b in zip(start, self._step, level.box_end, strict=True)])
+        if any(a >= b for a, b in zip(low, high, strict=True)):
+            return None
+        voxels = await self._volume.read(low, high, place.coordinates)
+        first, end = place.channels
+        wanted = min(end, len(voxels))
+        kept = voxels[first:wanted]
+        if wanted < end:
+            # A chunk has as many channels at the end as before it.
+            import numpy as np
+
+            kept = np.concatenate([kept, np.zeros((end - wanted, *kept.shape[1:]), kept.dtype)])
+        return kept, vec3([a - b for a, b in zip(low, start, strict=True)])
+
+    def place(self, position: tuple[int, ...]) -> ChunkPlace | None:
+        """What a chunk key names, None outside of the array. Raises InvalidRequest for another rank."""
+        leading, layer = self.layer.leading, self.layer
+        rank = len(leading) + layer.channel_axis + 3
         if len(position) != rank:
             raise InvalidRequest(f"a chunk key of this array has {rank} numbers, not {len(position)}")
-        if channel and position[len(leading)] != 0:
-            return None
         z, y, x = position[-3:]
-        width, height, depth = self.grid
+        width, height, depth = self._grid
         inside = x < width and y < height and z < depth
         if not inside or any(n >= axis.length for n, axis in zip(position, leading, strict=False)):
             return None
-        return tuple(axis.start + n for n, axis in zip(position, leading, strict=False)), (x, y, z)
+        together = self._level.chunk_channels or layer.channels
+        first = position[len(leading)] * together if layer.channel_axis else 0
+        if first >= layer.channels:
+            return None
+        coordinates = tuple(axis.start + n for n, axis in zip(position, leading, strict=False))
+        return ChunkPlace(coordinates, (first, first + together), (x, y, z))

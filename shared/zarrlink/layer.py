@@ -55,7 +55,8 @@ class Level:
     """One mag of a layer as an array. All vectors are (x, y, z); voxels are this mag's own.
 
     `box_start`, `box_end`: what the link opens, in voxels from WKW voxel 0. `origin`: the voxel at array index 0.
-    `chunk`: voxels of a chunk. `shard`: voxels of a v3 shard, None where there is none. `v2`, `v3`: the coding of
+    `chunk`: voxels of a chunk. `shard`: voxels of a v3 shard, None where there is none. `chunk_channels`: those of a chunk, None
+    for all. `v2`, `v3`: the coding of
     chunks passed through in that dialect, None for our own Blosc frames.
     """
 
@@ -65,6 +66,7 @@ class Level:
     origin: Vec3
     chunk: Vec3
     shard: Vec3 | None = None
+    chunk_channels: int | None = None
     v2: Coding | None = None
     v3: Coding | None = None
 
@@ -137,13 +139,16 @@ class Layer:
         """The shape of a level of `size` (x, y, z) in array axis order."""
         return (*(axis.length for axis in self.leading), *self._with_channels(size))
 
-    def chunk_shape(self, size: Vec3) -> tuple[int, ...]:
-        """The shape of a chunk of `size` (x, y, z) in array axis order: all channels, one step of any leading axis."""
-        return (*(1 for _ in self.leading), *self._with_channels(size))
+    def chunk_shape(self, size: Vec3, channels: int | None = None) -> tuple[int, ...]:
+        """The shape of a chunk of `size` (x, y, z) in array axis order, with one step of any leading axis.
 
-    def _with_channels(self, size: Vec3) -> tuple[int, ...]:
+        `channels`: those in it, None for all.
+        """
+        return (*(1 for _ in self.leading), *self._with_channels(size, channels))
+
+    def _with_channels(self, size: Vec3, channels: int | None = None) -> tuple[int, ...]:
         x, y, z = size
-        return (self.channels, z, y, x) if self.channel_axis else (z, y, x)
+        return (channels or self.channels, z, y, x) if self.channel_axis else (z, y, x)
 
     def fingerprint(self) -> str:
         """Differs where a reader holding the metadata of one would misread the other: 22 characters.
@@ -156,6 +161,7 @@ class Layer:
         ]
         facts: list[Any] = [self.name, self.dtype, self.channels, self.origin, levels]
         # What WKW layers do not have is left out, so that their fingerprints stay what they were.
+        facts += [level.chunk_channels for level in self.levels if level.chunk_channels is not None]
         facts += [[axis.name, axis.start, axis.length] for axis in self.leading]
         codings = [coding for level in self.levels for coding in (level.v2, level.v3)]
         if any(codings):

@@ -24,9 +24,11 @@ from zarrlink.formats.datasource import DatasetDescription, LayerDescription
 from zarrlink.formats.wkw import WkwHeader
 from zarrlink.jump_tables import JumpTables
 from zarrlink.opening.annotation import Annotation, Below, open_volume, volume_name
-from zarrlink.opening.opened import OpenLayer, Witness
+from zarrlink.opening.opened import OpenLayer, Witness, are_unchanged
 from zarrlink.opening.wkw import open_wkw
 from zarrlink.packed_blocks import CACHE_BYTES, PageCache
+from zarrlink.sources.bare import describe_bare
+from zarrlink.sources.permission import AllowedSources
 from zarrlink.storage.interface import ByteSource
 from zarrlink.view import View
 
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
 MAX_OPEN_LAYERS: Final = 4096
 MAX_DESCRIPTIONS: Final = 64
+# A shard of this size is read whole by some clients; far larger ones are cut into chunks of ours.
+MOST_BYTES: Final = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,8 @@ class Subject:
 class Library:
     """Layers by view, opened once and looked at again when older than `freshness_s`.
 
-    `open_source`: from a record's location to what is stored there.
+    `open_source`: from a record's location to what is stored there. `allowed`: what may be read outside of datasets'
+    folders. `most_bytes`: of a stored object (a foreign shard) that may go out whole.
     """
 
     def __init__(
@@ -69,9 +74,13 @@ class Library:
         monotonic: Callable[[], float],
         freshness_s: float,
         annotations: Annotations | None = None,
+        allowed: AllowedSources | None = None,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self._catalogue = catalogue
         self._annotations = annotations
+        self._allowed = allowed or AllowedSources()
+        self._most_bytes = most_bytes
         self._open_source = open_source
         self._monotonic = monotonic
         self._freshness_s = freshness_s
@@ -79,7 +88,7 @@ class Library:
         self._pages = PageCache(CACHE_BYTES)
         self._voxel_tools: VoxelTools | None = None
         self._open: OrderedDict[tuple[str, str], tuple[Subject, OpenLayer]] = OrderedDict()
-        self._descriptions: OrderedDict[str, tuple[str, DatasetDescription]] = OrderedDict()
+        self._descriptions: OrderedDict[str, tuple[tuple[Witness, ...], DatasetDescription]] = OrderedDict()
 
     async def layer(self, view: View, name: str) -> OpenLayer:
         """The layer `name` within the limits of `view`.
@@ -157,22 +166,30 @@ class Library:
             annotation = await self._annotation(subject)
             volume = annotation.volume(name)
             if volume is not None:
-                return await open_volume(annotation, volume, view, self._tables, self._pages, self._decode)
+                return await open_volume(
+                    annotation, volume, view, self._tables, self._pages, self._outside, self._decode
+                )
         if subject.dataset is None:
             raise UnsupportedLayer(f"layer {name!r}: there is no such layer")
         source = self._open_source(subject.dataset.location)
-        etag, description = await self._description(source, subject.dataset)
+        witnesses, description = await self._description(source, subject.dataset)
         described = find_layer(description, name)
         mapping = view.mapping(name)
         if described.data_format == "wkw" and mapping is None:
             opened = await open_wkw(
-                source, described, description.voxel_size, self._tables, box=view.box, finest=view.finest
+                source,
+                described,
+                description.voxel_size,
+                self._tables,
+                self._outside,
+                box=view.box,
+                finest=view.finest,
             )
         else:
             from zarrlink.opening.painted import open_decoded
 
             opened = await open_decoded(source, described, description.voxel_size, view, self._tools())
-        return opened.with_witness(Witness(source, datasource.FILE_NAME, etag))
+        return opened.with_witnesses(witnesses)
 
     async def _annotation(self, subject: Subject) -> Annotation:
         if subject.annotation is None:
@@ -207,16 +224,25 @@ class Library:
         if self._voxel_tools is None:
             from zarrlink.opening.painted import VoxelTools
 
-            self._voxel_tools = VoxelTools.made(self._tables, self._pages)
+            self._voxel_tools = VoxelTools.made(
+                self._tables, self._pages, self._outside, self._allowed, self._most_bytes
+            )
         return self._voxel_tools
 
-    async def _description(self, source: ByteSource, record: DatasetRecord) -> tuple[str, DatasetDescription]:
-        """The dataset's description with its ETag; parsed once, since it may speak of many layers."""
+    def _outside(self, address: str) -> ByteSource:
+        """A place outside of a dataset's folder. Raises UnsupportedLayer where it may not be read."""
+        found = self._allowed.check(address)
+        if found.scheme not in ("file", "s3"):
+            raise UnsupportedLayer(f"WKW is not read over {found.scheme}")
+        return self._open_source(found.text)
+
+    async def _description(
+        self, source: ByteSource, record: DatasetRecord
+    ) -> tuple[tuple[Witness, ...], DatasetDescription]:
+        """The dataset's description and what it was made from; parsed once, since it may speak of many layers."""
         known = self._descriptions.get(source.name)
-        if known is not None:
-            stat = await source.stat(datasource.FILE_NAME)
-            if stat is not None and stat.etag == known[0]:
-                return known
+        if known is not None and await are_unchanged(known[0]):
+            return known
         found = await _read_description(source, record)
         self._descriptions[source.name] = found
         while len(self._descriptions) > MAX_DESCRIPTIONS:
@@ -234,14 +260,20 @@ def find_layer(description: DatasetDescription, name: str) -> LayerDescription:
     raise UnsupportedLayer(f"layer {name!r}: the dataset has no such layer")
 
 
-async def _read_description(source: ByteSource, record: DatasetRecord) -> tuple[str, DatasetDescription]:
+async def _read_description(
+    source: ByteSource, record: DatasetRecord
+) -> tuple[tuple[Witness, ...], DatasetDescription]:
     try:
         blob = await source.read(datasource.FILE_NAME, ByteRange(0, datasource.MAX_BYTES + 1))
     except RangeNotSatisfiable as error:
         raise CorruptFile("the dataset's description is empty", key=datasource.FILE_NAME) from error
     if blob is None:
-        raise SourceUnavailable("the dataset has no description (any more)", key=datasource.FILE_NAME)
+        bare = await describe_bare(source, name=record.name)
+        if bare is None:
+            raise SourceUnavailable("the dataset has no description (any more)", key=datasource.FILE_NAME)
+        return tuple(Witness(source, key, etag) for key, etag in bare.witnesses.items()), bare.description
     try:
-        return blob.etag, datasource.parse_description(bytes(blob.data), name=record.name)
+        description = datasource.parse_description(bytes(blob.data), name=record.name)
     except InvalidRequest as error:
         raise CorruptFile(str(error), key=datasource.FILE_NAME) from error
+    return (Witness(source, datasource.FILE_NAME, blob.etag),), description

@@ -40,7 +40,9 @@ def shown_window(layer: Layer) -> list[float] | None:
 
 def _array_v2(layer: Layer, level: Level) -> Json:
     array = zarr_v2.array_metadata(
-        shape=layer.array_shape(level.shape), chunks=layer.chunk_shape(level.chunk), dtype=layer.dtype
+        shape=layer.array_shape(level.shape),
+        chunks=layer.chunk_shape(level.chunk, level.chunk_channels),
+        dtype=layer.dtype,
     )
     if level.v2 is None:
         return array
@@ -50,8 +52,8 @@ def _array_v2(layer: Layer, level: Level) -> Json:
 def _array_v3(layer: Layer, level: Level) -> Json:
     array = zarr_v3.array_metadata(
         shape=layer.array_shape(level.shape),
-        chunk=layer.chunk_shape(level.chunk),
-        shard=None if level.shard is None else layer.chunk_shape(level.shard),
+        chunk=layer.chunk_shape(level.chunk, level.chunk_channels),
+        shard=None if level.shard is None else layer.chunk_shape(level.shard, level.chunk_channels),
         dtype=layer.dtype,
         item_bytes=layer.item_bytes,
         # In C order a block of WKW is (z, y, x, c).

@@ -13,13 +13,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zarrlink.errors import InvalidRequest
+from zarrlink.formats.agglomerates import Attachment
 from zarrlink.formats.datasource import (
     ELEMENT_CLASSES,
     FILE_NAME,
     MAX_BYTES,
     MAX_LAYERS,
     MAX_MAGS,
+    AxisOrder,
     DatasetDescription,
+    ExtraAxis,
     LayerDescription,
     parse_description,
 )
@@ -147,6 +150,63 @@ def test_formats_that_are_not_streamed_are_described_all_the_same() -> None:
     assert only_layer(changed(dataFormat="zarr3")).data_format == "zarr3"
 
 
+def test_axes_channel_and_additional_axes() -> None:
+    layer = only_layer(
+        changed(
+            dataFormat="zarr",
+            mags=[{"mag": 1, "axisOrder": {"c": 0, "x": 4, "y": 3, "z": 2}, "channelIndex": 1}],
+            additionalAxes=[
+                {"name": "v", "bounds": [2, 5], "index": 5},
+                {"name": "t", "bounds": [0, 3], "index": 1},
+            ],
+        )
+    )
+    assert (layer.mags[0].axis_order, layer.mags[0].channel_index) == (AxisOrder(0, 4, 3, 2), 1)
+    assert layer.extra_axes == (ExtraAxis("t", 0, 3, 1), ExtraAxis("v", 2, 5, 5))
+    assert layer.extra_axes[1].length == 3
+
+
+def test_an_axis_order_may_lack_channels_and_depth() -> None:
+    layer = only_layer(changed(dataFormat="n5", mags=[{"mag": 1, "axisOrder": {"x": 0, "y": 1}}]))
+    assert layer.mags[0].axis_order == AxisOrder(None, 0, 1, None)
+
+
+def test_mappings_agglomerates_and_transformations_are_kept_in_mind() -> None:
+    agglomerates = [
+        {"name": "a", "path": "./seg/agglomerates/a", "dataFormat": "zarr3"},
+        {"name": "b", "path": "s3://bucket/b.hdf5", "dataFormat": "hdf5"},
+        {"name": "c", "path": "../out", "dataFormat": "hdf5"},
+        {"name": "d", "path": "d", "dataFormat": "exe"},
+        7,
+    ]
+    layer = only_layer(
+        changed(
+            category="segmentation",
+            mappings=["one", 2, "two"],
+            attachments={"agglomerates": agglomerates},
+            largestSegmentId=12,
+            coordinateTransformations=[{"type": "affine"}],
+        )
+    )
+    assert layer.mappings == ("one", "two")
+    assert layer.agglomerates == (
+        Attachment("a", "./seg/agglomerates/a", "zarr3"),
+        Attachment("b", "s3://bucket/b.hdf5", "hdf5"),
+    )
+    assert (layer.largest_segment_id, layer.transformed) == (12, True)
+    assert layer.notes == ("its coordinateTransformations are not applied",)
+
+
+def test_a_real_description_with_everything() -> None:
+    file = TESTDATA / "complex_property_ds" / FILE_NAME
+    if not file.exists():
+        pytest.skip(f"{file} is not there")
+    color, segmentation = parse_description(file.read_bytes()).layers
+    assert (color.transformed, len(color.mags)) == (True, 6)
+    assert segmentation.mappings[0] == "larger5um1"
+    assert segmentation.largest_segment_id == 10**9
+
+
 # --- one bad layer ---
 
 
@@ -186,6 +246,23 @@ def test_a_bad_layer_does_not_take_the_others_with_it() -> None:
         ({"mags": [{"mag": 1}, {"mag": [1, 1, 1]}]}, "listed twice"),
         ({"mags": [{"mag": 1}] * (MAX_MAGS + 1)}, "at most"),
         ({"mags": [{"mag": 1, "path": 7}]}, "path"),
+        ({"mags": [{"mag": 1, "axisOrder": [0, 1, 2]}]}, "axisOrder"),
+        ({"mags": [{"mag": 1, "axisOrder": {"c": 0, "x": 1}}]}, "axisOrder"),
+        ({"mags": [{"mag": 1, "axisOrder": {"x": 1, "y": 1, "z": 2}}]}, "axisOrder"),
+        ({"mags": [{"mag": 1, "axisOrder": {"x": -1, "y": 1, "z": 2}}]}, "axisOrder"),
+        ({"mags": [{"mag": 1, "axisOrder": {"x": True, "y": 1, "z": 2}}]}, "axisOrder"),
+        ({"mags": [{"mag": 1, "axisOrder": {"x": 99, "y": 1, "z": 2}}]}, "axisOrder"),
+        ({"mags": [{"mag": 1, "channelIndex": -1}]}, "channelIndex"),
+        ({"mags": [{"mag": 1, "channelIndex": "1"}]}, "channelIndex"),
+        ({"dataFormat": "tiff"}, "dataFormat"),
+        ({"dataFormat": ["zarr"]}, "dataFormat"),
+        ({"additionalAxes": {}}, "additionalAxes"),
+        ({"additionalAxes": [{}]}, "additional axis"),
+        ({"additionalAxes": [{"name": "x", "bounds": [0, 1], "index": 0}]}, "additional axis"),
+        ({"additionalAxes": [{"name": "t", "bounds": [1, 1], "index": 0}]}, "bounds"),
+        ({"additionalAxes": [{"name": "t", "bounds": [-1, 1], "index": 0}]}, "bounds"),
+        ({"additionalAxes": [{"name": "t", "bounds": [0, 1]}]}, "index"),
+        ({"additionalAxes": [{"name": "t", "bounds": [0, 1], "index": 1}] * 2}, "one name"),
     ],
     ids=str,
 )
@@ -219,22 +296,21 @@ def test_a_name_that_a_bad_layer_has_as_well_is_not_served(order: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "path",
-    [
-        "../other",
-        "..",
-        "a/../../b",
-        "./../b",
-        "/etc",
-        "//etc",
-        "s3://bucket/a",
-        "https://host/a",
-        "file:///etc",
-        "a\0b",
-    ],
+    "path", ["../other", "..", "a/../../b", "./../b", "a\0b", "ftp://host/a", "://a", "javascript://a"]
 )
 def test_a_path_that_leaves_the_folder_is_refused(path: str) -> None:
     assert "em" in parsed(changed(mags=[{"mag": 1, "path": path}])).unreadable
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/etc", "//etc", "/a/../b", "s3://bucket/a", "gs://bucket/a", "https://host/a", "HTTP://host/a", "file:///etc"],
+)
+@pytest.mark.parametrize("data_format", ["wkw", "zarr"])
+def test_an_address_outside_the_folder_is_described_and_no_folder(path: str, data_format: str) -> None:
+    """Whether it may be read is for `sources/permission.py` to say."""
+    (mag,) = only_layer(changed(mags=[{"mag": 1, "path": path}], dataFormat=data_format)).mags
+    assert (mag.address, mag.folders) == (path, ())
 
 
 @pytest.mark.parametrize(
@@ -344,6 +420,13 @@ field_names = st.sampled_from(
         "cubeLength",
         "defaultViewConfiguration",
         "color",
+        "axisOrder",
+        "channelIndex",
+        "additionalAxes",
+        "bounds",
+        "index",
+        "attachments",
+        "agglomerates",
     ]
 )
 leaves = (

@@ -24,6 +24,7 @@ with atheris.instrument_imports(include=["zarrlink"], enable_loader_override=Fal
     from builders.zarr_trees import answer
     from zarrlink.byte_range import ByteRange, parse_range
     from zarrlink.errors import (
+        CorruptFile,
         InvalidRequest,
         LinkGone,
         RangeNotSatisfiable,
@@ -31,6 +32,7 @@ with atheris.instrument_imports(include=["zarrlink"], enable_loader_override=Fal
         UnsupportedLayer,
         ZarrlinkError,
     )
+    from zarrlink.formats import source_n5, source_ngff, source_precomputed, source_zarr
     from zarrlink.formats.datasource import LayerDescription, MagDescription, parse_description
     from zarrlink.formats.nml import Limits, normalise, parse, write
     from zarrlink.formats.wkw import HEADER_BYTES, BlockType, WkwHeader
@@ -41,6 +43,8 @@ with atheris.instrument_imports(include=["zarrlink"], enable_loader_override=Fal
     from zarrlink.layer import StoredMag, lay_out
     from zarrlink.links.token import KeyRing
     from zarrlink.metadata import documents
+    from zarrlink.sources.permission import AllowedSources
+    from zarrlink.sources.recognise import PROBES, kind_of
     from zarrlink.transcode import ArrayForm
 
 DIALECTS: tuple[Dialect, ...] = ("v2", "v3")
@@ -207,7 +211,8 @@ def check_description(data: bytes) -> None:
         return
     for layer in found.layers:
         kind = wkw_header(block_side=8, file_side=4, block_type=BlockType.LZ4, voxel_type=1)
-        stored = [StoredMag(mag.mag, mag.folders[0], kind) for mag in layer.mags]
+        # Mags outside of the dataset have no folder.
+        stored = [StoredMag(mag.mag, mag.folders[0], kind) for mag in layer.mags if mag.folders]
         try:
             laid_out = lay_out(layer, found.voxel_size, stored)
         except UnsupportedLayer:
@@ -329,7 +334,104 @@ def nml_seeds() -> list[bytes]:
     return [b"\xfe\0" + whole, b"\0\0" + whole, *inside, *attributes]
 
 
+# --- metadata of foreign arrays ---
+
+_ZARR2 = {"zarr_format": 2, "shape": [9, 9], "chunks": [4, 4], "dtype": "<u2", "compressor": None, "fill_value": 0,
+          "order": "C", "filters": None}  # fmt: skip
+_BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
+_SHARDING = {"chunk_shape": [2, 2], "codecs": [_BYTES], "index_codecs": [_BYTES, {"name": "crc32c"}]}
+_ZARR3 = {"zarr_format": 3, "node_type": "array", "shape": [9, 9], "data_type": "uint16", "fill_value": 0,
+          "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [4, 4]}},
+          "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+          "codecs": [{"name": "sharding_indexed", "configuration": _SHARDING}]}  # fmt: skip
+_N5 = {"dimensions": [9, 9, 9], "blockSize": [4, 4, 4], "dataType": "uint16", "compression": {"type": "gzip"},
+       "downsamplingFactors": [[1, 1, 1]], "axes": ["x", "y", "z"]}  # fmt: skip
+_SCALE = {"key": "1", "size": [9, 9, 9], "resolution": [1, 1, 1], "chunk_sizes": [[4, 4, 4]], "encoding": "raw"}
+_INFO = {"type": "image", "data_type": "uint8", "num_channels": 1, "scales": [_SCALE]}
+_IMAGE = {"multiscales": [{"axes": [{"name": "y"}, {"name": "x"}], "datasets": [{"path": "0", "coordinateTransformations":
+          [{"type": "scale", "scale": [1, 1]}]}]}], "omero": {"channels": [{"color": "FF0000"}]}}  # fmt: skip
+
+
+def _parse_group(data: bytes) -> None:
+    attributes = source_n5.parse_attributes(data)
+    source_n5.parse_group(attributes)
+    source_ngff.label_names(attributes)
+    if source_ngff.is_image(attributes):
+        source_ngff.parse_image(attributes)
+
+
+_PARSERS: list[tuple[Callable[[bytes], Any], dict[str, Any]]] = [
+    (source_zarr.parse_v2, _ZARR2),
+    (source_zarr.parse_v3, _ZARR3),
+    (source_n5.parse_array, _N5),
+    (source_precomputed.parse_info, _INFO),
+    (_parse_group, _IMAGE),
+    (_parse_group, _N5),
+]
+
+
+def check_arrays(data: bytes) -> None:
+    """The first byte chooses a parser; where the second is even the rest is a document, else the third one chooses a
+    place of a good document, at which the rest is put."""
+    if len(data) < 3:
+        return
+    parse, good = _PARSERS[data[0] % len(_PARSERS)]
+    document = data[3:]
+    if data[1] % 2:
+        changed = json.loads(json.dumps(good))
+        found = places(changed)
+        part, key = found[data[2] % len(found)]
+        try:
+            part[key] = json.loads(document)
+        except (ValueError, RecursionError):
+            part[key] = document.decode("latin-1")
+        document = json.dumps(changed).encode()
+    for probe in PROBES:
+        kind_of({probe: document})
+    try:
+        parse(document)
+    except (CorruptFile, UnsupportedLayer):
+        return
+
+
+def arrays_seeds() -> list[bytes]:
+    values = [b"null", b"-1", b"1e999", b"[]", b"{}", b"[1, 1]", b'"../x"', b"1" + b"0" * 400]
+    whole = [bytes([number, 0, 0]) + json.dumps(good).encode() for number, (_, good) in enumerate(_PARSERS)]
+    return whole + [
+        bytes([number, 1, place]) + value
+        for number, (_, good) in enumerate(_PARSERS)
+        for place in range(len(places(good)))
+        for value in values
+    ]
+
+
+# --- addresses outside of a dataset ---
+
+_ALLOWED = AllowedSources.of(["/data/volumes", "https://example.org/em", "s3://bucket/public"])
+
+
+def check_address(data: bytes) -> None:
+    try:
+        found = _ALLOWED.check(data.decode("utf-8", "surrogateescape"))
+    except UnsupportedLayer:
+        return
+    if {"", ".", ".."} & set(found.segments) or not any(
+        found.text == prefix.text or found.text.startswith(f"{prefix.text}/") for prefix in _ALLOWED.prefixes
+    ):
+        raise Finding(f"{found} may be read")
+
+
+def address_seeds() -> list[bytes]:
+    return [
+        start + rest
+        for start in (b"/data/volumes/", b"file:///data/volumes/", b"https://example.org/em/", b"s3://bucket/public/")
+        for rest in (b"", b"a/1", b"../x", b"%2e%2e/x", b"a%2fb", b"a\\b", b"@x/", b"?x", b"%252e")
+    ]
+
+
 TARGETS = {
+    "arrays": Target(check_arrays, arrays_seeds),
+    "address": Target(check_address, address_seeds),
     "wkw": Target(check_wkw, wkw_seeds),
     "keys": Target(check_keys, keys_seeds),
     "datasource": Target(check_datasource, datasource_seeds),

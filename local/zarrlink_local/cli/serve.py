@@ -20,7 +20,7 @@ from zarrlink_local.scan import register_below
     required=True,
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A folder: every dataset at or below it (a folder with datasource-properties.json) is registered.",
+    help="A folder: every dataset at or below it (a folder with datasource-properties.json, an OME-Zarr, N5 or Precomputed volume) is registered.",
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
 @state_option
@@ -43,12 +43,26 @@ from zarrlink_local.scan import register_below
     help="Decode each block before it is sent, so that one that is damaged is an error in every client; about doubles the "
     "work per chunk.",
 )
+@click.option(
+    "--allow-source",
+    "allow",
+    multiple=True,
+    metavar="PREFIX",
+    help="Datasets may have mags that lie elsewhere, below this folder or address such as s3://bucket/folder or "
+    "https://host/folder (may be repeated). [only what lies in a dataset's own folder]",
+)
 def serve(
-    data: tuple[Path, ...], port: int, state: Path, public_url: str | None, viewer_max_age: int, check_blocks: bool
+    data: tuple[Path, ...],
+    port: int,
+    state: Path,
+    public_url: str | None,
+    viewer_max_age: int,
+    check_blocks: bool,
+    allow: tuple[str, ...],
 ) -> None:
     """Serve the datasets below DIR: Zarr links, their pages and the API, on loopback."""
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
-    machine = open_machine(state)
+    machine = open_machine(state, allow)
     for folder in data:
         for record in register_below(
             folder, machine.catalogue, now_ms(), lambda text: click.echo(f"left out: {text}", err=True)

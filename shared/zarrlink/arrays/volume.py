@@ -1,21 +1,25 @@
-"""The `Volume` protocol."""
+"""The `Volume` protocol: one mag of a layer as voxels."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol
 
 from zarrlink.geometry import Vec3
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 class Volume(Protocol):
-    """One mag of a layer as voxels."""
+    """One mag of a layer."""
 
     async def read(self, start: Vec3, end: Vec3, extra: tuple[int, ...] = ()) -> NDArray[Any]:
-        """Voxels [start, end), (x, y, z) in this mag's own voxels counted from WKW voxel 0; shape (c, z, y, x).
+        """Voxels [start, end) as a C-ordered array of the shape (channels, z, y, x), little-endian.
 
-        `extra`: one coordinate for each additional axis. What lies outside of what is stored is fill value.
-        Raises CorruptFile, SourceChanged, SourceUnavailable; never fills in for a failure.
+        `start`, `end`: (x, y, z) in this mag's own voxels, counted from WKW voxel 0; they may lie outside of what is
+        stored, below 0 as well. What is not stored is the fill value. `extra`: one coordinate for each additional axis,
+        in the order of `StoredArray.extra_axes`.
+
+        Raises CorruptFile, SourceUnavailable; never fills in for a failure.
         """
         ...

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from zarrlink.errors import InvalidRequest, UnsupportedLayer, brief
-from zarrlink.formats.datasource import is_text
+from zarrlink.formats.json_values import is_text
 from zarrlink.geometry import Mag
 
 TABLE: Final = "segment_to_agglomerate"

@@ -7,18 +7,44 @@ three nanometres, `wkwResolutions` with `resolution` (a number or three) and `cu
 from __future__ import annotations
 
 import json
-import posixpath
-import unicodedata
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from zarrlink.errors import InvalidRequest, ZarrlinkError, brief
-from zarrlink.geometry import BoundingBox, Mag, VoxelSize, vec3
+from zarrlink.formats.agglomerates import Attachment, parse_attachments
+from zarrlink.formats.datasource_mags import (
+    MAX_MAGS,
+    AxisOrder,
+    ExtraAxis,
+    MagDescription,
+    parse_extra_axes,
+    parse_mags,
+    parse_mappings,
+)
+from zarrlink.formats.json_values import is_number, is_text, is_whole
+from zarrlink.geometry import BoundingBox, VoxelSize, vec3
+
+__all__ = [
+    "DATA_FORMATS",
+    "ELEMENT_CLASSES",
+    "FILE_NAME",
+    "MAX_BYTES",
+    "MAX_LAYERS",
+    "MAX_MAGS",
+    "AxisOrder",
+    "DatasetDescription",
+    "ExtraAxis",
+    "LayerDescription",
+    "MagDescription",
+    "check_layer_name",
+    "is_text",
+    "parse_description",
+]
 
 FILE_NAME: Final = "datasource-properties.json"
 MAX_BYTES: Final = 16 * 2**20
 MAX_LAYERS: Final = 1000
-MAX_MAGS: Final = 64
+DATA_FORMATS: Final = ("wkw", "zarr", "zarr3", "n5", "neuroglancerPrecomputed")
 # element class -> (name as in Zarr v3, channels that the class itself means)
 ELEMENT_CLASSES: Final[dict[str, tuple[str, int]]] = {
     **{name: (name, 1) for name in ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64")},
@@ -29,16 +55,13 @@ ELEMENT_CLASSES: Final[dict[str, tuple[str, int]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class MagDescription:
-    """A mag and the folders, relative to the dataset, in which it may lie (tried in this order)."""
-
-    mag: Mag
-    folders: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class LayerDescription:
-    """A layer as described; `channels` is None where the description does not say. `mags`: finest first."""
+    """A layer as described; `channels` is None where the description does not say. `mags`: finest first.
+
+    `data_format`: one of DATA_FORMATS. `extra_axes`: in the order of their array axes. `mappings`: names of mappings;
+    `agglomerates`: mapping files. `transformed`: it has coordinateTransformations, which zarrlink does not apply.
+    `notes`: sentences for whoever looks at the layer.
+    """
 
     name: str
     category: Literal["color", "segmentation"]
@@ -48,6 +71,12 @@ class LayerDescription:
     channels: int | None
     mags: tuple[MagDescription, ...]
     view: dict[str, Any]
+    extra_axes: tuple[ExtraAxis, ...] = ()
+    mappings: tuple[str, ...] = ()
+    agglomerates: tuple[Attachment, ...] = ()
+    largest_segment_id: int | None = None
+    transformed: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def dtype(self) -> str:
@@ -100,11 +129,6 @@ def parse_description(data: bytes, *, name: str = "") -> DatasetDescription:
     )
 
 
-def is_text(text: str) -> bool:
-    """Whether it is made of letters, marks, signs and spaces: nothing that controls, hides or is half a character."""
-    return all(letter.isprintable() or unicodedata.category(letter) == "Zs" for letter in text)
-
-
 def check_layer_name(name: str) -> None:
     """A layer's name is one segment of an address. Raises InvalidRequest for one that cannot be."""
     if name in ("", ".", "..") or "/" in name or "\\" in name or not is_text(name) or len(name) > 255:
@@ -113,7 +137,7 @@ def check_layer_name(name: str) -> None:
 
 def _voxel_size(scale: object) -> VoxelSize:
     factor, unit = (scale.get("factor"), scale.get("unit")) if isinstance(scale, dict) else (scale, None)
-    if not isinstance(factor, list) or len(factor) != 3 or not all(_is_number(length) for length in factor):
+    if not isinstance(factor, list) or len(factor) != 3 or not all(is_number(length) for length in factor):
         raise InvalidRequest(f"{FILE_NAME}: scale is neither three numbers nor an object with factor and unit")
     x, y, z = (float(length) if abs(length) < 1e300 else float("inf") for length in factor)
     return VoxelSize((x, y, z), unit if isinstance(unit, str) else "nanometer")
@@ -131,10 +155,14 @@ def _layer(entry: object, name: str) -> LayerDescription:
     channels = entry.get("numChannels")
     if channels is None and ELEMENT_CLASSES[element_class][1] > 1:
         channels = ELEMENT_CLASSES[element_class][1]
-    if channels is not None and (not _is_whole(channels) or not 1 <= channels <= 255):
+    if channels is not None and (not is_whole(channels) or not 1 <= channels <= 255):
         raise InvalidRequest(f"its numChannels is {brief(channels)}, not a number from 1 to 255")
     view = entry.get("defaultViewConfiguration")
-    mags = _mags(entry, name)
+    transformed = bool(entry.get("coordinateTransformations"))
+    data_format = entry.get("dataFormat", "wkw")
+    if data_format not in DATA_FORMATS:
+        raise InvalidRequest(f"its dataFormat is {brief(data_format)}; known: {', '.join(DATA_FORMATS)}")
+    mags = parse_mags(entry, name)
     if not mags:
         raise InvalidRequest("it has no mags")
     return LayerDescription(
@@ -142,11 +170,21 @@ def _layer(entry: object, name: str) -> LayerDescription:
         category=category,
         box=_box(entry.get("boundingBox")),
         element_class=element_class,
-        data_format=str(entry.get("dataFormat", "wkw")),
+        data_format=data_format,
         channels=channels,
         mags=mags,
         view=view if isinstance(view, dict) else {},
+        extra_axes=parse_extra_axes(entry.get("additionalAxes")),
+        mappings=parse_mappings(entry),
+        agglomerates=parse_attachments(entry.get("attachments")),
+        largest_segment_id=_segment_id(entry.get("largestSegmentId")),
+        transformed=transformed,
+        notes=("its coordinateTransformations are not applied",) if transformed else (),
     )
+
+
+def _segment_id(value: object) -> int | None:
+    return value if is_whole(value) and 0 <= value < 2**64 else None
 
 
 def _box(entry: object) -> BoundingBox:
@@ -154,45 +192,6 @@ def _box(entry: object) -> BoundingBox:
         raise InvalidRequest("it has no boundingBox")
     corner = entry.get("topLeft")
     size = [entry.get(side) for side in ("width", "height", "depth")]
-    if not isinstance(corner, list) or len(corner) != 3 or not all(_is_whole(n) for n in [*corner, *size]):
+    if not isinstance(corner, list) or len(corner) != 3 or not all(is_whole(n) for n in [*corner, *size]):
         raise InvalidRequest("its boundingBox needs topLeft (three whole numbers), width, height and depth")
     return BoundingBox(vec3(corner), vec3([side for side in size if side is not None]))
-
-
-def _mags(entry: dict[str, Any], name: str) -> tuple[MagDescription, ...]:
-    """Finest first. Both lists may be there; `mags` counts."""
-    items = entry.get("mags")
-    if not isinstance(items, list):
-        items = entry.get("wkwResolutions")
-    if not isinstance(items, list) or len(items) > MAX_MAGS:
-        raise InvalidRequest(f"it needs a list of at most {MAX_MAGS} mags")
-    described: dict[Mag, MagDescription] = {}
-    for item in items:
-        literal = item.get("mag", item.get("resolution")) if isinstance(item, dict) else None
-        sides = [literal] * 3 if _is_whole(literal) else literal
-        if not isinstance(sides, list) or len(sides) != 3 or not all(_is_whole(side) for side in sides):
-            raise InvalidRequest(f"a mag of it is {brief(literal)}, not a whole number or three")
-        mag = Mag(*sides)
-        if mag in described:
-            raise InvalidRequest(f"mag {mag.literal} is listed twice")
-        described[mag] = MagDescription(mag, _folders(item.get("path"), name, mag))
-    return tuple(described[mag] for mag in sorted(described, key=lambda mag: (mag.x * mag.y * mag.z, mag)))
-
-
-def _folders(path: object, name: str, mag: Mag) -> tuple[str, ...]:
-    if path is None:
-        return tuple(dict.fromkeys((f"{name}/{mag.literal}", f"{name}/{mag.dashed}")))
-    if not isinstance(path, str) or not is_text(path):
-        raise InvalidRequest(f"the path of mag {mag.literal} is not text")
-    folder = posixpath.normpath(path)
-    if "://" in path or folder.startswith("/") or folder.split("/")[0] == "..":
-        raise InvalidRequest(f"mag {mag.literal} lies outside the dataset's folder, where zarrlink does not read")
-    return (folder,)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from zarrlink.annotations.manifest import MANIFEST_KEY, Manifest, PackedVolume
 from zarrlink.answers import Chunks
 from zarrlink.errors import CorruptFile, UnsupportedLayer
-from zarrlink.formats.datasource import ELEMENT_CLASSES, FILE_NAME, DatasetDescription, LayerDescription
+from zarrlink.formats.datasource import ELEMENT_CLASSES, DatasetDescription, LayerDescription
 from zarrlink.formats.wkw import VOXEL_TYPES, BlockType, WkwHeader
 from zarrlink.formats.zarr_keys import Dialect
 from zarrlink.geometry import BoundingBox, Mag, Vec3, VoxelSize, vec3
 from zarrlink.jump_tables import JumpTables
 from zarrlink.layer import StoredMag, WkwLevel, lay_out
 from zarrlink.opening.opened import OpenLayer, Witness
-from zarrlink.opening.wkw import stored_mags
+from zarrlink.opening.wkw import Outside, stored_mags
 from zarrlink.overlay_chunks import OverlayChunks
 from zarrlink.packed_blocks import PackedBlocks, PageCache
 from zarrlink.storage.interface import ByteSource
@@ -32,7 +32,7 @@ class Below:
     """The dataset under an annotation; `description` is None where it is not registered here."""
 
     source: ByteSource | None = None
-    etag: str = ""
+    witnesses: tuple[Witness, ...] = ()
     description: DatasetDescription | None = None
 
     def layer(self, volume: str, name: str) -> tuple[ByteSource, LayerDescription]:
@@ -68,8 +68,7 @@ class Annotation:
     @property
     def witnesses(self) -> list[Witness]:
         """What every layer of it is made from."""
-        own = [Witness(self.source, MANIFEST_KEY, self.etag)]
-        return own if self.below.source is None else [*own, Witness(self.below.source, FILE_NAME, self.below.etag)]
+        return [Witness(self.source, MANIFEST_KEY, self.etag), *self.below.witnesses]
 
     def volume(self, name: str) -> PackedVolume | None:
         return next((volume for volume in self.manifest.volumes if volume_name(volume) == name), None)
@@ -85,7 +84,13 @@ def volume_name(volume: PackedVolume) -> str:
 
 
 async def open_volume(
-    annotation: Annotation, volume: PackedVolume, view: View, tables: JumpTables, pages: PageCache, decode: Decoder
+    annotation: Annotation,
+    volume: PackedVolume,
+    view: View,
+    tables: JumpTables,
+    pages: PageCache,
+    outside: Outside,
+    decode: Decoder,
 ) -> OpenLayer:
     """A volume layer over its fallback layer: merged block by block where both are stored alike, else by `decode`.
 
@@ -109,14 +114,12 @@ async def open_volume(
     source, below = fallback
     if below.data_format != "wkw" or volume.mapping_name or view.mapping(name):
         return await decode(annotation, volume, described, header, view)
-    stored, _, witnesses = await stored_mags(source, below)
-    if header is not None and not all(_alike(mag.header, header) for mag in stored):
+    stored = await stored_mags(source, below, outside)
+    if header is not None and not all(_alike(mag.header, header) for mag in stored.mags):
         return await decode(annotation, volume, described, header, view)
-    shared, notes = _shared(volume, stored)
-    opened = _merge(annotation, volume, described, shared, view, pages, notes, (source, below, tables))
-    for witness in witnesses:
-        opened = opened.with_witness(witness)
-    return opened
+    shared, notes = _shared(volume, stored.mags)
+    opened = _merge(annotation, volume, described, shared, view, pages, notes, (stored.sources, below, tables))
+    return opened.with_witnesses(stored.witnesses)
 
 
 def _merge(
@@ -127,7 +130,7 @@ def _merge(
     view: View,
     pages: PageCache,
     notes: tuple[str, ...] = (),
-    fallback: tuple[ByteSource, LayerDescription, JumpTables] | None = None,
+    fallback: tuple[dict[Mag, ByteSource], LayerDescription, JumpTables] | None = None,
 ) -> OpenLayer:
     layer = lay_out(described, annotation.voxel_size, stored, box=view.box, finest=view.finest, notes=notes)
     packs = {mag.mag: mag for mag in volume.mags}
@@ -135,8 +138,9 @@ def _merge(
     def chunks(level: WkwLevel, dialect: Dialect) -> Chunks:
         below = None
         if fallback is not None:
-            source, described_below, tables = fallback
-            below = WkwChunks(ArrayForm(layer, _within(level, described_below.box), dialect), source, tables)
+            sources, described_below, tables = fallback
+            form = ArrayForm(layer, _within(level, described_below.box), dialect)
+            below = WkwChunks(form, sources[level.mag], tables)
             if level.mag not in packs:
                 return below
         painted = PackedBlocks(annotation.source, packs[level.mag], pages)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from zarrlink.answers import Chunks
@@ -53,13 +53,16 @@ class OpenLayer:
             chunks = self._chunks[dialect] = self._make_chunks(dialect)
         return chunks
 
-    def with_witness(self, witness: Witness) -> OpenLayer:
-        """The same, made from one object more."""
-        return OpenLayer(self.layer, [*self.witnesses, witness], self._make_chunks)
+    def with_witnesses(self, more: Iterable[Witness]) -> OpenLayer:
+        """The same, made from more objects."""
+        return OpenLayer(self.layer, [*self.witnesses, *more], self._make_chunks)
 
     async def is_unchanged(self) -> bool:
         """Whether everything that it was made from is as it was. Raises SourceUnavailable."""
-        found = await asyncio.gather(*(witness.source.stat(witness.key) for witness in self.witnesses))
-        return all(
-            stat is not None and stat.etag == witness.etag for stat, witness in zip(found, self.witnesses, strict=True)
-        )
+        return await are_unchanged(self.witnesses)
+
+
+async def are_unchanged(witnesses: Sequence[Witness]) -> bool:
+    """Whether each object is as it was. Raises SourceUnavailable."""
+    found = await asyncio.gather(*(witness.source.stat(witness.key) for witness in witnesses))
+    return all(stat is not None and stat.etag == witness.etag for stat, witness in zip(found, witnesses, strict=True))

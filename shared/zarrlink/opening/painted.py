@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ import numpy as np
 from zarrlink.annotations.manifest import PackedVolume
 from zarrlink.arrays.mapping import open_mapping
 from zarrlink.arrays.painted_volume import MappedVolume, PaintedVolume
+from zarrlink.arrays.stores import Stores
 from zarrlink.arrays.table import TableCache
 from zarrlink.errors import InvalidRequest, UnsupportedLayer
 from zarrlink.formats.datasource import LayerDescription
@@ -17,9 +19,12 @@ from zarrlink.formats.wkw import WkwHeader
 from zarrlink.geometry import VoxelSize
 from zarrlink.jump_tables import JumpTables
 from zarrlink.opening.annotation import Annotation, volume_name
+from zarrlink.opening.foreign import open_foreign, read_foreign
 from zarrlink.opening.opened import OpenLayer, Witness
-from zarrlink.opening.volumes import LayerVolumes, layer_volumes, open_volumes
+from zarrlink.opening.volumes import LayerVolumes, open_volumes, wkw_volumes
+from zarrlink.opening.wkw import Outside
 from zarrlink.packed_blocks import PackedBlocks, PageCache
+from zarrlink.sources.permission import AllowedSources
 from zarrlink.storage.interface import ByteSource
 from zarrlink.view import View
 from zarrlink.voxel_layout import StoredVoxels
@@ -29,23 +34,41 @@ Volumes = Callable[[ByteSource, LayerDescription], Awaitable[LayerVolumes]]
 
 @dataclass(frozen=True, slots=True)
 class VoxelTools:
-    """What opening as voxels needs: `volumes` opens a dataset's layer, however it is stored."""
+    """What opening as voxels needs: `volumes` opens a dataset's layer, however it is stored.
+
+    `most_bytes`: of a stored object that may go out whole.
+    """
 
     volumes: Volumes
     tables: TableCache
     pages: PageCache
+    stores: Stores
+    most_bytes: int
 
     @classmethod
-    def made(cls, jump_tables: JumpTables, pages: PageCache) -> VoxelTools:
-        """With a memory of its own for mappings."""
-        return cls(layer_volumes(jump_tables), TableCache(), pages)
+    def made(
+        cls, jump_tables: JumpTables, pages: PageCache, outside: Outside, allowed: AllowedSources, most_bytes: int
+    ) -> VoxelTools:
+        """With memories of its own for mappings and decoded chunks."""
+        stores = Stores(allowed=allowed, environ=os.environ)
+
+        async def volumes(source: ByteSource, described: LayerDescription) -> LayerVolumes:
+            if described.data_format == "wkw":
+                return await wkw_volumes(source, described, jump_tables, outside)
+            return (await read_foreign(source, described, stores)).volumes
+
+        return cls(volumes, TableCache(), pages, stores, most_bytes)
 
 
 async def open_decoded(
     source: ByteSource, described: LayerDescription, voxel_size: VoxelSize, view: View, tools: VoxelTools
 ) -> OpenLayer:
     """A dataset's layer that is not streamed as it is stored: another format, or its ids by a mapping."""
-    found = await mapped_volumes(source, described, view.mapping(described.name), tools)
+    mapping = view.mapping(described.name)
+    if mapping is None and described.data_format != "wkw":
+        foreign = await read_foreign(source, described, tools.stores)
+        return open_foreign(foreign, voxel_size, box=view.box, finest=view.finest, most_bytes=tools.most_bytes)
+    found = await mapped_volumes(source, described, mapping, tools)
     return open_volumes(found, voxel_size, box=view.box, finest=view.finest)
 
 

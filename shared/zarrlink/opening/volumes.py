@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,14 +10,13 @@ from zarrlink.answers import Chunks
 from zarrlink.arrays.volume import Volume
 from zarrlink.arrays.wkw_volume import WkwVolume
 from zarrlink.decoded_chunks import DecodedChunks
-from zarrlink.errors import UnsupportedLayer
 from zarrlink.formats.datasource import LayerDescription
 from zarrlink.formats.zarr_keys import Dialect
 from zarrlink.geometry import BoundingBox, Mag, VoxelSize
 from zarrlink.jump_tables import JumpTables
 from zarrlink.layer import LeadingAxis, WkwLevel, lay_out
 from zarrlink.opening.opened import OpenLayer, Witness
-from zarrlink.opening.wkw import stored_mags
+from zarrlink.opening.wkw import Outside, stored_mags
 from zarrlink.storage.interface import ByteSource
 from zarrlink.transcode import ArrayForm
 from zarrlink.voxel_layout import StoredVoxels, lay_out_voxels
@@ -44,21 +43,12 @@ class LayerVolumes:
         return replace(self, volumes=volumes, witnesses=[*self.witnesses, *witnesses])
 
 
-def layer_volumes(tables: JumpTables) -> Callable[[ByteSource, LayerDescription], Awaitable[LayerVolumes]]:
-    """Opens a dataset's layer as voxels, however it is stored."""
-
-    async def volumes(source: ByteSource, described: LayerDescription) -> LayerVolumes:
-        if described.data_format == "wkw":
-            return await wkw_volumes(source, described, tables)
-        raise UnsupportedLayer(f"layer {described.name!r}: it is stored as {described.data_format}")
-
-    return volumes
-
-
-async def wkw_volumes(source: ByteSource, described: LayerDescription, tables: JumpTables) -> LayerVolumes:
+async def wkw_volumes(
+    source: ByteSource, described: LayerDescription, tables: JumpTables, outside: Outside
+) -> LayerVolumes:
     """The voxels of a WKW layer, zero outside of its box. Raises as `open_wkw`."""
-    mags, notes, witnesses = await stored_mags(source, described)
-    layer = lay_out(described, _ANY_SIZE, mags)
+    found = await stored_mags(source, described, outside)
+    layer = lay_out(described, _ANY_SIZE, found.mags)
     stored, volumes = [], {}
     for level in layer.levels:
         if isinstance(level, WkwLevel):
@@ -66,8 +56,8 @@ async def wkw_volumes(source: ByteSource, described: LayerDescription, tables: J
             stored.append(
                 StoredVoxels(level.mag, header.dtype, header.item_bytes, header.channels, (0, 0, 0), (side, side, side))
             )
-            volumes[level.mag] = WkwVolume(WkwChunks(ArrayForm(layer, level, "v3"), source, tables))
-    return LayerVolumes(described, stored, dict(volumes), witnesses, notes)
+            volumes[level.mag] = WkwVolume(WkwChunks(ArrayForm(layer, level, "v3"), found.sources[level.mag], tables))
+    return LayerVolumes(described, stored, dict(volumes), found.witnesses, found.notes)
 
 
 def open_volumes(

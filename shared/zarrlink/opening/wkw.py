@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from zarrlink.answers import Chunks
 from zarrlink.byte_range import ByteRange
-from zarrlink.errors import CorruptFile, RangeNotSatisfiable
+from zarrlink.errors import CorruptFile, RangeNotSatisfiable, UnsupportedLayer
 from zarrlink.formats.datasource import LayerDescription, MagDescription
 from zarrlink.formats.wkw import HEADER_BYTES, WkwHeader
 from zarrlink.formats.zarr_keys import Dialect
@@ -18,12 +20,26 @@ from zarrlink.storage.interface import ByteSource
 from zarrlink.transcode import ArrayForm
 from zarrlink.wkw_chunks import WkwChunks
 
+Outside = Callable[[str], ByteSource]
+"""Opens an address outside of the dataset's folder. Raises UnsupportedLayer where it may not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMags:
+    """The mags of a WKW layer that are there, each with the source of its folder; a note for each that is not."""
+
+    mags: list[StoredMag]
+    sources: dict[Mag, ByteSource]
+    notes: tuple[str, ...]
+    witnesses: list[Witness]
+
 
 async def open_wkw(
     source: ByteSource,
     described: LayerDescription,
     voxel_size: VoxelSize,
     tables: JumpTables,
+    outside: Outside,
     *,
     box: BoundingBox | None,
     finest: Mag | None,
@@ -32,34 +48,41 @@ async def open_wkw(
 
     Raises UnsupportedLayer, CorruptFile, SourceUnavailable.
     """
-    stored, notes, witnesses = await stored_mags(source, described)
-    layer = lay_out(described, voxel_size, stored, box=box, finest=finest, notes=notes)
+    found = await stored_mags(source, described, outside)
+    layer = lay_out(described, voxel_size, found.mags, box=box, finest=finest, notes=found.notes)
 
     def make_chunks(dialect: Dialect) -> tuple[Chunks, ...]:
         levels = [level for level in layer.levels if isinstance(level, WkwLevel)]
-        return tuple(WkwChunks(ArrayForm(layer, level, dialect), source, tables) for level in levels)
+        return tuple(WkwChunks(ArrayForm(layer, level, dialect), found.sources[level.mag], tables) for level in levels)
 
-    return OpenLayer(layer, witnesses, make_chunks)
+    return OpenLayer(layer, found.witnesses, make_chunks)
 
 
-async def stored_mags(
-    source: ByteSource, described: LayerDescription
-) -> tuple[list[StoredMag], tuple[str, ...], list[Witness]]:
-    """The mags that are there, a note for each that is not, and the headers as witnesses."""
-    found = await asyncio.gather(*(_stored_mag(source, mag) for mag in described.mags))
-    stored = [mag for mag, _ in filter(None, found)]
-    witnesses = [Witness(source, f"{mag.folder}/header.wkw", etag) for mag, etag in filter(None, found)]
-    notes = tuple(
-        f"mag {mag.mag.literal} has no header.wkw and is left out"
-        for mag, there in zip(described.mags, found, strict=True)
-        if there is None
+async def stored_mags(source: ByteSource, described: LayerDescription, outside: Outside) -> StoredMags:
+    """Look for every mag of a layer. Raises as `open_wkw`."""
+    try:
+        found = await asyncio.gather(*(_stored_mag(source, mag, outside) for mag in described.mags))
+    except UnsupportedLayer as error:
+        raise UnsupportedLayer(f"layer {described.name!r}: {error}") from error
+    there = [mag for mag in found if mag is not None]
+    missing = [mag.mag for mag, stored in zip(described.mags, found, strict=True) if stored is None]
+    return StoredMags(
+        [stored for stored, _ in there],
+        {stored.mag: witness.source for stored, witness in there},
+        (*described.notes, *(f"mag {mag.literal} has no header.wkw and is left out" for mag in missing)),
+        [witness for _, witness in there],
     )
-    return stored, notes, witnesses
 
 
-async def _stored_mag(source: ByteSource, described: MagDescription) -> tuple[StoredMag, str] | None:
-    """The mag with its header's ETag, None where none of its folders holds a header."""
-    for folder in described.folders:
+async def _stored_mag(
+    source: ByteSource, described: MagDescription, outside: Outside
+) -> tuple[StoredMag, Witness] | None:
+    """The mag with its header, None where none of its folders holds one."""
+    folders = described.folders
+    if described.address is not None:
+        above, _, last = described.address.rstrip("/").rpartition("/")
+        source, folders = outside(above or "/"), (last,)
+    for folder in folders:
         key = f"{folder}/header.wkw"
         try:
             blob = await source.read(key, ByteRange(0, HEADER_BYTES))
@@ -67,5 +90,5 @@ async def _stored_mag(source: ByteSource, described: MagDescription) -> tuple[St
             raise CorruptFile("a WKW header is empty", key=key) from error
         if blob is not None:
             header = WkwHeader.from_bytes(bytes(blob.data), key=key)
-            return StoredMag(described.mag, folder, header), blob.etag
+            return StoredMag(described.mag, folder, header), Witness(source, key, blob.etag)
     return None

@@ -1,0 +1,136 @@
+"""`TensorstoreVolume`: voxels of a stored array, with absence confirmed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import numpy as np
+import tensorstore as ts
+from numpy.typing import NDArray
+
+from zarrlink.arrays.failures import FAILURES, failure
+from zarrlink.arrays.object_keys import touched_objects
+from zarrlink.arrays.stored import StoredArray
+from zarrlink.arrays.stores import Stores
+from zarrlink.errors import InvalidRequest, SourceUnavailable
+from zarrlink.geometry import Vec3, vec3
+from zarrlink.storage.interface import ByteSource
+
+# Of stored chunks larger than this, one at a time is decoded.
+_LARGE_CHUNK_BYTES: Final = 16 * 2**20
+# How long an object store's array, once seen, is taken to be there: a deleted bucket looks like missing chunks.
+_SEEN_S: Final = 5.0
+
+
+class TensorstoreVolume:
+    """A `Volume` of an opened array. `source`: where the array's objects can be looked for."""
+
+    def __init__(self, stored: StoredArray, opened: ts.TensorStore, source: ByteSource, stores: Stores) -> None:
+        self._stored = stored
+        self._source = source
+        self._stores = stores
+        self._fill = np.array(stored.fill_value, dtype=stored.dtype)
+        self._opened = opened
+        self._seen_s = float("-inf")
+
+    async def read(self, start: Vec3, end: Vec3, extra: tuple[int, ...] = ()) -> NDArray[Any]:
+        stored = self._stored
+        for axis, at in zip(stored.extra_axes, extra, strict=True):
+            if not axis.start <= at < axis.end:
+                raise InvalidRequest(f"axis {axis.name!r} has no coordinate {at}")
+        size = [high - low for low, high in zip(start, end, strict=True)]
+        last = [corner + length for corner, length in zip(stored.offset, stored.shape, strict=True)]
+        first = [max(a, b) for a, b in zip(start, stored.offset, strict=True)]
+        stop = [min(a, b) for a, b in zip(end, last, strict=True)]
+        inside = all(low < high for low, high in zip(first, stop, strict=True))
+        if inside and first == list(start) and stop == list(end):
+            return await self._read_inside(start, end, extra)
+        shown = np.full((stored.channels, *size[::-1]), self._fill)
+        if inside:
+            part = await self._read_inside(vec3(first), vec3(stop), extra)
+            shown[_box(vec3(first), vec3(stop), start)] = part
+        return shown
+
+    async def _read_inside(self, start: Vec3, end: Vec3, extra: tuple[int, ...]) -> NDArray[Any]:
+        stored = self._stored
+        async with self._stores.reads:
+            if stored.chunk_bytes <= _LARGE_CHUNK_BYTES:
+                voxels = await self._fetch(start, end, extra)
+            else:
+                x, y, z = (high - low for low, high in zip(start, end, strict=True))
+                voxels = np.empty((stored.channels, z, y, x), self._fill.dtype)
+                for low, high in _cells(start, end, stored.chunk, stored.offset):
+                    voxels[_box(low, high, start)] = await self._fetch(low, high, extra)
+        await self._confirm_absence(voxels, start, end, extra)
+        return voxels
+
+    async def _fetch(self, start: Vec3, end: Vec3, extra: tuple[int, ...]) -> NDArray[Any]:
+        stored, axes = self._stored, self._stored.axes
+        spans = [slice(low, high) for low, high in zip(start, end, strict=True)]
+        index: list[Any] = [0] * self._opened.rank
+        # The axes that stay, in the order in which they shall come out.
+        order = [axes.z, axes.y, axes.x]
+        for axis, span in zip(order, spans[::-1], strict=True):
+            if axis is not None:
+                index[axis] = span
+        if axes.c is not None:
+            index[axes.c] = slice(0, stored.channels) if stored.channel_index is None else stored.channel_index
+            if stored.channel_index is None:
+                order.insert(0, axes.c)
+        for described, at in zip(stored.extra_axes, extra, strict=True):
+            index[described.index] = at
+        kept = sorted(axis for axis in order if axis is not None)
+        try:
+            view = self._opened[tuple(index)]
+            view = view.transpose([kept.index(axis) for axis in order if axis is not None])
+            voxels = await view.read(order="C")
+        except FAILURES as error:
+            raise failure(error, stored.metadata_key) from error
+        x, y, z = (high - low for low, high in zip(start, end, strict=True))
+        found: NDArray[Any] = np.asarray(voxels).reshape((stored.channels, z, y, x))
+        return found
+
+    async def _confirm_absence(self, voxels: NDArray[Any], start: Vec3, end: Vec3, extra: tuple[int, ...]) -> None:
+        """Make sure that what came back as fill value was stored so, or never written.
+
+        An unmounted disk, a deleted bucket, a folder in a chunk's place: tensorstore takes all of it for absence.
+        """
+        is_fill = np.isnan(voxels) if np.isnan(self._fill) else voxels == self._fill
+        if not is_fill.any():
+            return
+        source, suspects = self._source, set()
+        for touched in touched_objects(self._stored, start, end, extra):
+            if is_fill[slice(*touched.channels), *_box(touched.start, touched.end, start)[1:]].all():
+                suspects.add(touched.key)
+        if not suspects:
+            return
+        if source.absence_trust_s == 0:
+            for key in suspects - {None}:
+                # Raises where it is something that cannot be read, or where that cannot be told.
+                if key is not None:
+                    await source.stat(key)
+        elif time.monotonic() - self._seen_s < _SEEN_S:
+            return
+        if await source.stat(self._stored.metadata_key) is None:
+            raise SourceUnavailable("the array of a mag is gone", key=self._stored.metadata_key)
+        self._seen_s = time.monotonic()
+
+
+def _box(start: Vec3, end: Vec3, origin: Vec3) -> tuple[slice, ...]:
+    """All channels of a box, as an index into an array (c, z, y, x) that begins at `origin`."""
+    spans = [slice(low - corner, high - corner) for low, high, corner in zip(start, end, origin, strict=True)]
+    return (slice(None), *spans[::-1])
+
+
+def _cells(start: Vec3, end: Vec3, side: Vec3, offset: Vec3) -> list[tuple[Vec3, Vec3]]:
+    """The parts of a box, cut along a grid of cells from `offset` on."""
+    boxes: list[tuple[list[int], list[int]]] = [([], [])]
+    for low, high, length, corner in zip(start, end, side, offset, strict=True):
+        first, last = (low - corner) // length, -(-(high - corner) // length)
+        boxes = [
+            ([*a, max(low, corner + at * length)], [*b, min(high, corner + (at + 1) * length)])
+            for a, b in boxes
+            for at in range(first, last)
+        ]
+    return [(vec3(a), vec3(b)) for a, b in boxes]

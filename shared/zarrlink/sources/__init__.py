@@ -1,0 +1,1 @@
+"""Where layers may lie and what folders without a description are."""

@@ -11,12 +11,15 @@ STAMP := $(VENV)/.made-from-$(shell cat pyproject.toml constraints.txt | cksum |
 AWS := .venv-aws
 AWS_BIN := $(CURDIR)/$(AWS)/bin
 AWS_STAMP := $(AWS)/.made-from-$(shell cksum < constraints-aws.txt | cut -d' ' -f1)
+# The webknossos library is the oracle of annotation tests. It asks for old releases of much else, and is AGPL.
+WEBKNOSSOS := .venv-webknossos
+WEBKNOSSOS_STAMP := $(WEBKNOSSOS)/.made-from-$(shell cksum < constraints-webknossos.txt | cut -d' ' -f1)
 # Without MAKEFLAGS, since SAM calls make in turn: ARCH given to us must not reach the build for the other processor.
 SAM := env -u MAKEFLAGS -u MAKELEVEL PATH="$(AWS_BIN):$$PATH" SAM_CLI_TELEMETRY=0 $(AWS_BIN)/sam
 ARCHS := arm64 x86_64
 ARCH ?= arm64
 
-.PHONY: help setup setup-aws run test check format bench fuzz build build-aws deploy clean
+.PHONY: help setup setup-aws setup-webknossos run test check format bench fuzz build build-aws deploy clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -39,6 +42,12 @@ $(AWS_STAMP):
 	$(PYTHON) -m venv $(AWS)
 	PIP_CONSTRAINT=constraints-aws.txt $(AWS_BIN)/python -m pip install --quiet aws-sam-cli cfn-lint uv
 	@rm -f $(AWS)/.made-from-*; touch $@
+
+setup-webknossos: $(WEBKNOSSOS_STAMP) ## make .venv-webknossos, without which annotation tests skip their oracle
+$(WEBKNOSSOS_STAMP):
+	$(PYTHON) -m venv $(WEBKNOSSOS)
+	PIP_CONSTRAINT=constraints-webknossos.txt $(WEBKNOSSOS)/bin/python -m pip install --quiet webknossos
+	@rm -f $(WEBKNOSSOS)/.made-from-*; touch $@
 
 check: setup setup-aws ## formatting, lint, types, layers, template
 	$(BIN)/ruff format --check .
@@ -75,4 +84,4 @@ deploy: build-aws ## deploy to your AWS account (PARAMETERS="DataBucketArns=arn:
 	  --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
 
 clean: ## remove what was built and made
-	rm -rf $(VENV) $(AWS) build dist .aws-sam .zarrlink
+	rm -rf $(VENV) $(AWS) $(WEBKNOSSOS) build dist .aws-sam .zarrlink

@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-NAMES = ("wkw", "keys", "datasource", "byte_range", "token")
+NAMES = ("wkw", "keys", "datasource", "byte_range", "token", "block_pack", "zip", "annotation", "chunk", "manifest")
 TARGETS = Path(__file__).with_name("targets.py")
 # A single input may take so long, and the whole process so much memory.
 INPUT_LIMIT_S = 10

@@ -11,6 +11,9 @@ STAMP := $(VENV)/.made-from-$(shell cat pyproject.toml constraints.txt | cksum |
 AWS := .venv-aws
 AWS_BIN := $(CURDIR)/$(AWS)/bin
 AWS_STAMP := $(AWS)/.made-from-$(shell cksum < constraints-aws.txt | cut -d' ' -f1)
+# The webknossos library is the oracle of annotation tests. It asks for old releases of much else, and is AGPL.
+WEBKNOSSOS := .venv-webknossos
+WEBKNOSSOS_STAMP := $(WEBKNOSSOS)/.made-from-$(shell cksum < constraints-webknossos.txt | cut -d' ' -f1)
 # Without MAKEFLAGS, since SAM calls make in turn: ARCH given to us must not reach the build for the other processor.
 SAM := env -u MAKEFLAGS -u MAKELEVEL PATH="$(AWS_BIN):$$PATH" SAM_CLI_TELEMETRY=0 $(AWS_BIN)/sam
 ARCHS := arm64 x86_64
@@ -23,7 +26,7 @@ MACHINE := $(subst aarch64,arm64,$(shell uname -m))
 EMULATED := LAMBDA_BUILD=.aws-sam/$(MACHINE) LAMBDA_PYTHON=$(LAMBDA)/bin/python \
   LAMBDA_EMULATOR="$$(echo $(AWS)/lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-$(MACHINE))"
 
-.PHONY: help setup setup-aws setup-lambda run smoke test test-lambda check format bench fuzz build build-aws build-here \
+.PHONY: help setup setup-aws setup-lambda setup-webknossos run smoke test test-lambda check format bench fuzz build build-aws build-here \
   deploy clean
 
 help: ## show this
@@ -47,6 +50,12 @@ $(AWS_STAMP):
 	$(PYTHON) -m venv $(AWS)
 	PIP_CONSTRAINT=constraints-aws.txt $(AWS_BIN)/python -m pip install --quiet aws-sam-cli cfn-lint uv
 	@rm -f $(AWS)/.made-from-*; touch $@
+
+setup-webknossos: $(WEBKNOSSOS_STAMP) ## make .venv-webknossos, without which annotation tests skip their oracle
+$(WEBKNOSSOS_STAMP):
+	$(PYTHON) -m venv $(WEBKNOSSOS)
+	PIP_CONSTRAINT=constraints-webknossos.txt $(WEBKNOSSOS)/bin/python -m pip install --quiet webknossos
+	@rm -f $(WEBKNOSSOS)/.made-from-*; touch $@
 
 setup-lambda: $(LAMBDA_STAMP) ## make .venv-lambda with what Lambda's Python has (test-lambda and bench do it themselves)
 $(LAMBDA_STAMP):
@@ -101,4 +110,4 @@ deploy: build-aws ## deploy to your AWS account (PARAMETERS="DataBucketArns=arn:
 	  --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
 
 clean: ## remove what was built and made
-	rm -rf $(VENV) $(AWS) $(LAMBDA) build dist .aws-sam .zarrlink
+	rm -rf $(VENV) $(AWS) $(LAMBDA) $(WEBKNOSSOS) build dist .aws-sam .zarrlink

@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 from numcodecs import Blosc
 
-from zarrlink.formats.blosc1 import LZ4_HEADER_BYTES, RAW_HEADER_BYTES, lz4_frame_header, raw_frame_header
-from zarrlink.formats.lz4_block import encode_lz4
+from zarrlink.errors import CorruptFile
+from zarrlink.formats.blosc1 import (
+    LZ4_HEADER_BYTES,
+    RAW_HEADER_BYTES,
+    FrameHeader,
+    lz4_frame_header,
+    lz4_stream,
+    raw_frame_header,
+)
+from zarrlink.formats.lz4_block import decode_lz4, encode_lz4
 
 SIDES = (1, 2, 4, 8, 16, 32, 64)
 ITEM_BYTES = (1, 2, 4, 8)
@@ -89,3 +97,47 @@ def test_the_header_of_a_raw_copy_is_16_bytes() -> None:
     header = raw_frame_header(0x010203, 4)
     assert len(header) == RAW_HEADER_BYTES == 16
     assert header == bytes.fromhex("02 01 22 04  03020100 03020100 13020100")
+
+
+# --- reading frames ---
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_the_stream_of_our_own_frame_is_found(content: str) -> None:
+    raw = block(8, 4, content)
+    stream = encode_lz4(raw, high=True)
+    assert lz4_stream(lz4_frame_header(len(raw), 4, len(stream)) + stream) == stream
+
+
+@pytest.mark.parametrize("codec", ["lz4", "lz4hc", "zstd", "blosclz"])
+@pytest.mark.parametrize("shuffle", [Blosc.NOSHUFFLE, Blosc.SHUFFLE, Blosc.BITSHUFFLE])
+def test_a_stream_taken_out_of_any_frame_decodes_to_its_block(codec: str, shuffle: int) -> None:
+    raw = block(8, 4, "ramp")
+    frame = bytes(Blosc(codec, 5, shuffle).encode(raw))
+    header = FrameHeader.from_bytes(frame)
+    assert (header.nbytes, header.cbytes) == (len(raw), len(frame))
+    stream = lz4_stream(frame)
+    assert stream is None or decode_lz4(stream, len(raw)) == raw
+
+
+def test_a_raw_copy_has_no_stream() -> None:
+    raw = block(8, 1, "noise")
+    assert lz4_stream(raw_frame_header(len(raw), 1) + raw) is None
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [(0, b"\1"), (0, b"\3"), (3, b"\0"), (4, b"\0\0\0\0"), (8, b"\xff\xff\xff\xff"), (12, b"\0\0\0\0")],
+    ids=["version-1", "version-3", "typesize", "nbytes", "blocksize", "cbytes"],
+)
+def test_a_frame_with_impossible_lengths_is_corrupt(at: int, value: bytes) -> None:
+    raw = block(8, 4, "ramp")
+    frame = bytes(Blosc("lz4", 5, Blosc.SHUFFLE).encode(raw))
+    with pytest.raises(CorruptFile):
+        FrameHeader.from_bytes(frame[:at] + value + frame[at + len(value) :])
+
+
+@pytest.mark.parametrize("length", [0, 1, 15])
+def test_a_frame_shorter_than_its_header_is_corrupt(length: int) -> None:
+    with pytest.raises(CorruptFile, match="cut short"):
+        FrameHeader.from_bytes(bytes(length))

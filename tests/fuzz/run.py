@@ -15,7 +15,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-NAMES = ("wkw", "keys", "datasource", "arrays", "address", "byte_range", "token", "nml")
+NAMES = (
+    *("wkw", "keys", "datasource", "arrays", "address", "byte_range", "token", "nml"),
+    *("block_pack", "zip", "annotation", "chunk", "manifest"),
+)
 TARGETS = Path(__file__).with_name("targets.py")
 # A single input may take so long, and the whole process so much memory.
 INPUT_LIMIT_S = 10

@@ -6,22 +6,33 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import io
 import json
 import sys
+import tempfile
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import atheris
+import numcodecs
 
 with atheris.instrument_imports(include=["zarrlink"], enable_loader_override=False):
+    from builders.annotation_zips import Volume, annotation_zip, blosc, nml, voxels, wkw_data, zarr3_data, zip_of
     from builders.door import open_door
     from builders.nml_files import sample
     from builders.wkw_files import LayerFiles, dataset, description, noise, pyramid, ramp, volume_header, wkw_file
     from builders.zarr_trees import answer
+    from zarrlink.annotations.imports import ImportLimits, import_annotation
+    from zarrlink.annotations.manifest import Manifest
+    from zarrlink.annotations.safe_zip import SafeZip, ZipLimits
+    from zarrlink.annotations.sink import MemorySink
+    from zarrlink.annotations.zarr3_chunks import ChunkForm
     from zarrlink.byte_range import ByteRange, parse_range
     from zarrlink.errors import (
         CorruptFile,
@@ -33,6 +44,7 @@ with atheris.instrument_imports(include=["zarrlink"], enable_loader_override=Fal
         ZarrlinkError,
     )
     from zarrlink.formats import source_n5, source_ngff, source_precomputed, source_zarr
+    from zarrlink.formats.block_pack import Kind, PackIndex, encode_index
     from zarrlink.formats.datasource import LayerDescription, MagDescription, parse_description
     from zarrlink.formats.nml import Limits, normalise, parse, write
     from zarrlink.formats.wkw import HEADER_BYTES, BlockType, WkwHeader
@@ -429,7 +441,122 @@ def address_seeds() -> list[bytes]:
     ]
 
 
+# --- annotations: packs, uploads, manifests ---
+
+_LIMITS = ZipLimits(entries=100, directory_bytes=2**14, unpacked_bytes=2**20)
+_SCRATCH = Path(tempfile.gettempdir())
+_MAGS = {"1": {(0, 0, 0): voxels(1, side=2), (3, 1, 0): bytes(32)}, "2-2-1": {(1, 0, 1): voxels(3, side=2)}}
+
+
+def check_block_pack(data: bytes) -> None:
+    try:
+        index = PackIndex.from_bytes(data, index_bytes=len(data))
+        part = index.page_range(range(index.header.pages))
+        entries = index.read_pages(range(index.header.pages), b"" if part is None else data[part.start : part.end])
+    except CorruptFile:
+        return
+    blocks = [(entry.morton, entry.kind, entry.length) for entry in entries]
+    if encode_index(index.header.block_side, index.header.block_bytes, blocks) != data:
+        raise Finding("an index does not write the bytes that it was read from")
+
+
+def block_pack_seeds() -> list[bytes]:
+    many = [(3 * code, Kind(code % 3), code % 3 == 0 and 1 + code % 8) for code in range(600)]
+    return [
+        encode_index(2, 8, blocks)
+        for blocks in ([], [(5, Kind.DATA, 7)], [(0, Kind.ERASED, 0), (1, Kind.REVERTED, 0)], many[:100], many)
+    ]
+
+
+def check_zip(data: bytes) -> None:
+    try:
+        archive = SafeZip(io.BytesIO(data), _LIMITS)
+    except InvalidRequest:
+        return
+    total = 0
+    for entry in archive.entries.values():
+        try:
+            total += len(archive.read(entry, 2**20))
+        except InvalidRequest:
+            continue
+    if total > _LIMITS.unpacked_bytes:
+        raise Finding(f"{total} bytes were unpacked")
+
+
+def zip_seeds() -> list[bytes]:
+    files = {"a": b"hello" * 10, "folder/": b"", "folder/b": bytes(100), "\u00e9": b""}
+    return [zip_of(files), zip_of(files, method=zipfile.ZIP_STORED), zip_of({}), *_uploads()]
+
+
+def check_annotation(data: bytes) -> None:
+    sink = MemorySink()
+    try:
+        import_annotation(io.BytesIO(data), sink, scratch=_SCRATCH, limits=ImportLimits(_LIMITS, 2**16))
+    except InvalidRequest:
+        if sink.objects:
+            raise Finding("something of a refused upload is left") from None
+        return
+    Manifest.from_json(sink.objects["annotation.json"])
+
+
+def _uploads() -> list[bytes]:
+    data_zips = [("wkw", wkw_data(_MAGS, side=2)), ("zarr3", zarr3_data(_MAGS, side=2))]
+    return [
+        annotation_zip(Volume(data=zip_of(files, method=method), format=form), method=method)
+        for form, files in data_zips
+        for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    ]
+
+
+def annotation_seeds() -> list[bytes]:
+    return [*_uploads(), nml(Volume(location=None)), nml()]
+
+
+def check_zarr3_chunk(data: bytes) -> None:
+    """The first byte chooses the form, the others are a chunk."""
+    if not data:
+        return
+    packing: Literal["none", "blosc", "gzip"] = ("none", "blosc", "gzip")[data[0] % 3]
+    form = ChunkForm(8, 4, bool(data[0] & 128), packing)
+    try:
+        form.block(0, data[1:], key="k")
+    except CorruptFile:
+        return
+
+
+def chunk_seeds() -> list[bytes]:
+    block = voxels(1, side=8)
+    return [b"\x01" + blosc(block), b"\x82" + gzip.compress(block), b"\0" + block, b"\x01\0"] + [
+        b"\x81" + bytes(numcodecs.Blosc(codec, 5, shuffle).encode(block))
+        for codec in ("lz4", "lz4hc", "zstd", "zlib", "blosclz")
+        for shuffle in (0, 1, 2)
+    ]
+
+
+def check_manifest(data: bytes) -> None:
+    try:
+        manifest = Manifest.from_json(data)
+    except CorruptFile:
+        return
+    if Manifest.from_json(manifest.to_json()) != manifest:
+        raise Finding("a manifest is not read as it was written")
+
+
+def manifest_seeds() -> list[bytes]:
+    seeds = []
+    for upload in annotation_seeds():
+        sink = MemorySink()
+        import_annotation(io.BytesIO(upload), sink, scratch=_SCRATCH)
+        seeds.append(sink.objects["annotation.json"])
+    return seeds
+
+
 TARGETS = {
+    "block_pack": Target(check_block_pack, block_pack_seeds),
+    "zip": Target(check_zip, zip_seeds),
+    "annotation": Target(check_annotation, annotation_seeds),
+    "chunk": Target(check_zarr3_chunk, chunk_seeds),
+    "manifest": Target(check_manifest, manifest_seeds),
     "arrays": Target(check_arrays, arrays_seeds),
     "address": Target(check_address, address_seeds),
     "wkw": Target(check_wkw, wkw_seeds),

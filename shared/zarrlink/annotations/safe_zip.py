@@ -30,10 +30,11 @@ _DESCRIPTOR: Final = 0x0008
 
 @dataclass(frozen=True, slots=True)
 class ZipLimits:
-    """What a zip may have at most: entries, bytes of its directory, bytes of all its files unpacked."""
+    """What a zip may have at most: entries (400 bytes of memory each), bytes of its directory (which is not kept), bytes
+    of all its files unpacked."""
 
-    entries: int = 4_000_000
-    directory_bytes: int = 2**30
+    entries: int = 2_000_000
+    directory_bytes: int = 2**29
     unpacked_bytes: int = 2**37
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-from zarrlink.annotations.zip_names import STORED, check_kind, decode_name
+from zarrlink.annotations.zip_names import STORED, check_kind, decode_name, encode_name
 from zarrlink.errors import InvalidRequest, brief
 
 LOCAL_HEADER: Final = struct.Struct("<4s5H3I2H")
@@ -38,8 +38,11 @@ class ZipEntry:
     packed_bytes: int
     unpacked_bytes: int
     header_offset: int
-    raw_name: bytes
     room_end: int = 0
+
+    @property
+    def raw_name(self) -> bytes:
+        return encode_name(self.name, self.flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +107,13 @@ def entries_of(file: BinaryIO, directory: Directory, label: str) -> Iterator[Zip
         at += len(fixed) + len(rest)
         if len(rest) != name_bytes + extra_bytes + comment_bytes or at > directory.end:
             raise InvalidRequest(f"{label} is damaged: its directory is cut short")
-        raw_name, extra = rest[:name_bytes], rest[name_bytes : name_bytes + extra_bytes]
-        name = decode_name(raw_name, flags)
+        extra = rest[name_bytes : name_bytes + extra_bytes]
+        name = decode_name(rest[:name_bytes], flags)
         check_kind(name, flags, method, made_by, attributes)
         unpacked, packed, offset = zip64_values(extra, (unpacked, packed, offset), name)
         if disk != 0 or (method == STORED and packed != unpacked):
             raise InvalidRequest(f"the zip's entry {brief(name)} lies about its size or place")
-        yield ZipEntry(name, flags, method, crc, packed, unpacked, offset, raw_name)
+        yield ZipEntry(name, flags, method, crc, packed, unpacked, offset)
     if at != directory.end:
         raise InvalidRequest(f"{label} is damaged: its directory has more entries than it says")
 

@@ -35,6 +35,11 @@ def decode_name(raw: bytes, flags: int) -> str:
     return name
 
 
+def encode_name(name: str, flags: int) -> bytes:
+    """The bytes that `decode_name` made it of."""
+    return name.encode("utf-8" if flags & _UTF8 else "cp437")
+
+
 def check_name(name: str) -> None:
     """Raises InvalidRequest unless it is a relative path without any tricks; folders end with a slash."""
     path = name.removesuffix("/")

@@ -106,6 +106,8 @@ class PackHeader:
             raise CorruptFile("a block index has an impossible block side", key=key, found=side)
         if block_bytes == 0 or block_bytes % side**3:
             raise CorruptFile("a block index has an impossible block length", key=key, found=block_bytes)
+        if data_bytes > entries * stored_bytes_bound(block_bytes):
+            raise CorruptFile("a block index has more bytes than its blocks can need", key=key, found=data_bytes)
         header = cls(side, block_bytes, entries, data_bytes)
         if header.index_bytes != index_bytes:
             raise CorruptFile(

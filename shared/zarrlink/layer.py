@@ -197,7 +197,7 @@ def lay_out(
         raise UnsupportedLayer(f"layer {name!r}: its bounding box starts below voxel 0, where WKW stores nothing")
     shown = shown_box(described, box)
     stored = [mag for mag in stored if is_open(mag.mag, finest)]
-    check_mags(name, len(stored), finest)
+    check_mags(name, len(stored), finest, notes)
     kinds = {(mag.header.dtype, mag.header.channels) for mag in stored}
     if len(kinds) > 1:
         raise UnsupportedLayer(f"layer {name!r}: its mags are stored as different voxel types")
@@ -241,11 +241,12 @@ def is_open(mag: Mag, finest: Mag | None) -> bool:
     return finest is None or all(a >= b for a, b in zip(mag.xyz, finest.xyz, strict=True))
 
 
-def check_mags(name: str, count: int, finest: Mag | None) -> None:
-    """Raises UnsupportedLayer where no mag is left."""
+def check_mags(name: str, count: int, finest: Mag | None, notes: tuple[str, ...]) -> None:
+    """Raises UnsupportedLayer where no mag is left; the notes say why."""
     if not count:
         coarse = f" not finer than {finest.literal}" if finest else ""
-        raise UnsupportedLayer(f"layer {name!r}: it has no mag{coarse} that can be read")
+        why = f" ({'; '.join(notes[:4])})" if notes else ""
+        raise UnsupportedLayer(f"layer {name!r}: it has no mag{coarse} that can be read{why}")
 
 
 def _level(stored: StoredMag, box: BoundingBox, origin_mag1: Vec3) -> WkwLevel:

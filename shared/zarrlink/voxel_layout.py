@@ -41,7 +41,7 @@ def lay_out_voxels(
     """
     shown = shown_box(described, box)
     stored = [mag for mag in stored if is_open(mag.mag, finest)]
-    check_mags(described.name, len(stored), finest)
+    check_mags(described.name, len(stored), finest, notes)
     first = stored[0]
     if any((mag.dtype, mag.channels) != (first.dtype, first.channels) for mag in stored):
         raise UnsupportedLayer(f"layer {described.name!r}: its mags are stored as different voxel types")

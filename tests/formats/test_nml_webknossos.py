@@ -1,12 +1,11 @@
 """What we write, as the `webknossos` library reads it; and what it writes, as we do.
 
-Runs where ZARRLINK_WEBKNOSSOS_PYTHON names a Python that has the library, which cannot live beside our pins.
+Runs where `make setup-webknossos` made an environment for the library, which cannot live beside our pins.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -15,16 +14,16 @@ from typing import Any
 import pytest
 
 from builders.nml_files import path_tree, sample
+from builders.webknossos_library import NOT_THERE, PYTHON
 from zarrlink.formats.nml import Document, Edge, Edges, Group, Node, Nodes, Skeleton, Tree, parse, write
 
-PYTHON = os.environ.get("ZARRLINK_WEBKNOSSOS_PYTHON")
 READ = Path(__file__).with_name("read_with_webknossos.py")
 TESTDATA = Path(__file__).parents[3] / "shared" / "testdata" / "nmls"
 NANOMETRES = {None: 1.0, "nanometer": 1.0, "micrometer": 1000.0}
 # The library draws a colour where a tree has none, and wants distinct ids for the nodes and trees it makes itself.
 WHITE = (1.0, 1.0, 1.0, 1.0)
 
-pytestmark = pytest.mark.skipif(not PYTHON, reason="ZARRLINK_WEBKNOSSOS_PYTHON names no Python with webknossos")
+pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason=NOT_THERE)
 
 
 def read_by_webknossos(document: Document, folder: Path) -> tuple[dict[str, Any], Document | None]:

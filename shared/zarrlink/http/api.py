@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,7 +17,15 @@ from zarrlink.catalogue.interface import Catalogue
 from zarrlink.errors import InvalidRequest, MethodNotAllowed, UnknownKey
 from zarrlink.http import problems
 from zarrlink.http.annotation_api import add_routes
-from zarrlink.http.api_models import DatasetBody, LinkBody, LinkChangeBody, Message, NewLinkBody, ProblemBody, link_body
+from zarrlink.http.api_models import (
+    PROBLEM_ANSWERS,
+    DatasetBody,
+    LinkBody,
+    LinkChangeBody,
+    Message,
+    NewLinkBody,
+    link_body,
+)
 from zarrlink.http.sign_in import SignedIn, signed_in
 from zarrlink.library import Library, Subject
 from zarrlink.links.interface import KEEP, LinkStore
@@ -73,11 +81,7 @@ def _routes(services: ApiServices) -> APIRouter:  # noqa: C901 (a list of routes
     def show(link: Link, left_out: Sequence[str] = ()) -> LinkBody:
         return link_body(link, services.keys, services.public_url, left_out)
 
-    answers: dict[int | str, dict[str, Any]] = {
-        status: {"model": ProblemBody, "content": {problems.PROBLEM_JSON: {}}}
-        for status in (400, 401, 404, 405, 413, 422, 502, 503)
-    }
-    api = APIRouter(prefix="/api", responses=answers)
+    api = APIRouter(prefix="/api", responses=PROBLEM_ANSWERS)
 
     @api.get("/datasets", summary="The datasets that links can be made to", dependencies=[Depends(signed_in)])
     def datasets() -> list[DatasetBody]:

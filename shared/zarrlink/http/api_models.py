@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from zarrlink.formats.datasource import MAX_LAYERS
 from zarrlink.geometry import BoundingBox, Mag
 from zarrlink.http.page import layer_paths
+from zarrlink.http.problems import PROBLEM_JSON
 from zarrlink.links.interface import KEEP
 from zarrlink.links.model import MAX_NAME, MAX_NOTE, Link
 from zarrlink.links.service import LinkRequest
@@ -157,6 +158,12 @@ class ProblemBody(BaseModel):
     status: int
     detail: str
     instance: str
+
+
+PROBLEM_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": ProblemBody, "content": {PROBLEM_JSON: {}}} for status in (400, 401, 404, 405, 413, 422, 502, 503)
+}
+"""What every route may answer beside what it is for."""
 
 
 def link_body(link: Link, keys: KeyRing, public_url: str, left_out: Sequence[str] = ()) -> LinkBody:

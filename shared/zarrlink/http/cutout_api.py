@@ -18,6 +18,7 @@ from zarrlink.arrays.volume import Volume
 from zarrlink.catalogue.interface import Catalogue
 from zarrlink.errors import InvalidRequest, UnknownKey
 from zarrlink.geometry import MAX_COORDINATE, Mag, Vec3
+from zarrlink.http.api_models import PROBLEM_ANSWERS
 from zarrlink.http.sign_in import signed_in
 from zarrlink.library import Library, Subject
 
@@ -39,7 +40,7 @@ class _Box:
 
 def create_cutout_routes(library: Library, catalogue: Catalogue) -> APIRouter:
     """The routes, below /data."""
-    routes = APIRouter(prefix="/data", dependencies=[Depends(signed_in)])
+    routes = APIRouter(prefix="/data", dependencies=[Depends(signed_in)], responses=PROBLEM_ANSWERS)
 
     @routes.get("/datasets/{dataset_id}/layers/{layer}/data", summary="The voxels of a box, as WEBKNOSSOS sends them")
     async def cutout(

@@ -192,6 +192,8 @@ def test_mappings_agglomerates_and_transformations_are_kept_in_mind() -> None:
     assert layer.agglomerates == (
         Attachment("a", "./seg/agglomerates/a", "zarr3"),
         Attachment("b", "s3://bucket/b.hdf5", "hdf5"),
+        Attachment("c", "../out", "hdf5"),
+        Attachment("d", "d", "exe"),
     )
     assert (layer.largest_segment_id, layer.transformed) == (12, True)
     assert layer.notes == ("its coordinateTransformations are not applied",)

@@ -8,12 +8,12 @@ NEEDED = {"LINKS_TABLE": "l", "CATALOGUE_TABLE": "c", "ANNOTATIONS_TABLE": "a", 
 
 
 def test_what_is_not_set_has_its_default() -> None:
-    assert StreamSettings.from_environment(NEEDED) == StreamSettings("l", "c", "s", 300, True, False)
+    assert StreamSettings.from_environment(NEEDED) == StreamSettings("l", "c", "a", "s", 300, True, False)
 
 
 def test_what_is_set_counts() -> None:
     given = {**NEEDED, "LINK_VIEWER_MAX_AGE": "0", "HEAD_WITH_BODY": "false", "CHECK_BLOCKS": "True", "OTHER": "x"}
-    assert StreamSettings.from_environment(given) == StreamSettings("l", "c", "s", 0, False, True)
+    assert StreamSettings.from_environment(given) == StreamSettings("l", "c", "a", "s", 0, False, True)
     assert ApiSettings.from_environment({**NEEDED, "USERS_TABLE": "u", "PUBLIC_URL": ""}).public_url == ""
 
 

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 MAX_OPEN_LAYERS: Final = 4096
 MAX_DESCRIPTIONS: Final = 64
-# A shard of this size is read whole by some clients; far larger ones are cut into chunks of ours.
-MOST_BYTES: Final = 256 * 2**20
+# A shard of this size is read whole by some clients; larger ones are cut into chunks of ours.
+MOST_BYTES: Final = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)

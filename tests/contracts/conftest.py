@@ -5,5 +5,5 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    "contracts.byte_source", "contracts.catalogue", "contracts.link_store", "contracts.users"
+    "contracts.byte_source", "contracts.catalogue", "contracts.link_store", "contracts.users", "contracts.vault"
 )

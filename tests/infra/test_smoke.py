@@ -18,6 +18,7 @@ from builders.template import ROOT
 from builders.wkw_files import LayerFiles, dataset, noise, pyramid, ramp, write_tree
 from zarrlink.formats.blosc1 import raw_frame_header
 from zarrlink.geometry import Mag
+from zarrlink.library import Subject
 from zarrlink.links.service import LinkRequest, create_link
 from zarrlink_local.machine import Machine, now_ms, open_machine
 from zarrlink_local.server import create_app
@@ -36,7 +37,7 @@ class Site:
 
     def make_link(self, wish: LinkRequest | None = None) -> str:
         machine = self.machine
-        made = create_link(machine.library, machine.links, self.record, "ann", wish or LinkRequest(), now_ms())
+        made = create_link(machine.library, machine.links, Subject(self.record), "ann", wish or LinkRequest(), now_ms())
         return machine.keys.token(asyncio.run(made).link.id)
 
 

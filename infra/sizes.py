@@ -26,6 +26,7 @@ LIMITS: Final = {
     "ArraysLayer": 180_000_000,
     "StreamFunction": 1_000_000,
     "ApiFunction": 20_000_000,
+    "AnnotationImportFunction": 1_000_000,
 }
 LAYERS: Final = ("CoreLayer", "ArraysLayer")
 # ELF's e_machine, at offset 18.
@@ -42,7 +43,11 @@ IMPORTS: Final = {
     ("CoreLayer/python", "ArraysLayer/python"): (
         "import h5py, numcodecs, numpy, tensorstore, zarr, zarrlink.arrays.mapping_hdf5"
     ),
-    ("CoreLayer/python", "ApiFunction"): "import mangum, zarrlink.http.api, zarrlink.http.api_door",
+    ("CoreLayer/python", "ApiFunction"): "import mangum, python_multipart, zarrlink.http.api, zarrlink.http.api_door",
+    (
+        "CoreLayer/python",
+        "AnnotationImportFunction",
+    ): "import zarrlink.annotations.import_job, zarrlink.annotations.s3_vault",
 }
 
 

@@ -1,18 +1,30 @@
-"""`api`: links and datasets as JSON, and the files of the link's page."""
+"""`api`: links, datasets and annotations as JSON, and the files of the link's page."""
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from aws_lambda_powertools import Logger
 from mangum import Mangum
 
+from zarrlink.annotations.imports import ImportLimits
+from zarrlink.annotations.large_uploads import LargeUploads
+from zarrlink.annotations.s3_downloads import S3Downloads
+from zarrlink.annotations.s3_vault import S3Vault
+from zarrlink.annotations.safe_zip import ZipLimits
+from zarrlink.annotations.shelf import Shelf
+from zarrlink.annotations.volume_zip import VolumeData
+from zarrlink.aws_errors import service_error
 from zarrlink.aws_parts import FRESHNESS_S, LazyClient, now_ms, source_opener
+from zarrlink.catalogue.annotations import AnnotationRecord
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
+from zarrlink.catalogue.uploads_dynamodb import DynamoUploads
+from zarrlink.errors import SourceUnavailable
 from zarrlink.http import problems
 from zarrlink.http.api import ApiServices, create_api
 from zarrlink.http.api_door import ApiDoor
@@ -25,6 +37,14 @@ from zarrlink.users.dynamodb import DynamoUsers
 
 SETTINGS = ApiSettings.from_environment(os.environ)
 LOGGER = Logger()
+# Lambda takes events of 6 MB, and base64 makes 4 bytes of 3: what is larger goes by /api/annotations/uploads.
+MAX_UPLOAD_BYTES: Final = 4_500_000
+# What fits /tmp, the memory and the patience of this function.
+SMALL_UPLOADS: Final = ImportLimits(
+    ZipLimits(entries=50_000, directory_bytes=2**24, unpacked_bytes=2**28), nml_bytes=2**25
+)
+# Putting the parts of gigabytes together takes S3 some seconds.
+S3_ANSWERS_S: Final = 20
 
 
 @cache
@@ -33,23 +53,53 @@ def door(public_url: str) -> Mangum:
     dynamodb = LazyClient("dynamodb")
     catalogue = DynamoCatalogue(dynamodb, SETTINGS.catalogue_table)
     annotations = DynamoAnnotations(dynamodb, SETTINGS.annotations_table)
+    s3 = LazyClient("s3", answer_s=S3_ANSWERS_S)
+    library = Library(
+        catalogue, source_opener(), monotonic=time.monotonic, freshness_s=FRESHNESS_S, annotations=annotations
+    )
     services = ApiServices(
-        library=Library(
-            catalogue,
-            source_opener(),
-            monotonic=time.monotonic,
-            freshness_s=FRESHNESS_S,
-            annotations=annotations,
-        ),
+        library=library,
         catalogue=catalogue,
-        annotations=annotations,
+        shelf=Shelf(annotations, catalogue, S3Vault(s3, SETTINGS.annotation_bucket), SMALL_UPLOADS),
+        downloads=S3Downloads(
+            library.holdings, s3, SETTINGS.annotation_bucket, now_ms=now_ms, make_elsewhere=_have_download_made
+        ),
         links=DynamoLinks(dynamodb, SETTINGS.links_table),
         users=DynamoUsers(dynamodb, SETTINGS.users_table),
         keys=read_key_ring(LazyClient("secretsmanager"), SETTINGS.link_keys_secret),
         now_ms=now_ms,
         public_url=public_url,
+        uploads=LargeUploads(
+            DynamoUploads(dynamodb, SETTINGS.annotations_table),
+            s3,
+            SETTINGS.annotation_bucket,
+            limit_bytes=SETTINGS.upload_limit * 2**20,
+            start_import=start,
+        ),
     )
-    return Mangum(ApiDoor(create_api(services)), lifespan="off")
+    return Mangum(ApiDoor(create_api(services), max_upload_bytes=MAX_UPLOAD_BYTES), lifespan="off")
+
+
+def start(event: dict[str, str]) -> None:
+    """Hand an event to the function that imports, which goes on after our answer. Raises SourceUnavailable."""
+    try:
+        _functions().invoke(
+            FunctionName=SETTINGS.annotation_import, InvocationType="Event", Payload=json.dumps(event).encode()
+        )
+    except Exception as error:
+        code = service_error(error)
+        if code is None:
+            raise
+        raise SourceUnavailable(f"Lambda Invoke: {code}") from error
+
+
+@cache
+def _functions() -> LazyClient:
+    return LazyClient("lambda")
+
+
+def _have_download_made(record: AnnotationRecord, volume_data: VolumeData | None) -> None:
+    start({"download": record.id, "format": volume_data or ""})
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

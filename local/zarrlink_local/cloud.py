@@ -9,9 +9,12 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
+from zarrlink.annotations.imports import ImportLimits
+from zarrlink.annotations.s3_vault import S3Vault
 from zarrlink.annotations.shelf import Shelf
 from zarrlink.aws_errors import service_error
 from zarrlink.aws_parts import FRESHNESS_S, source_opener
+from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.catalogue.interface import DatasetRecord
 from zarrlink.errors import InvalidRequest
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 # A person waits, who can try again: less than botocore's minutes, more than a function has.
 CONNECT_S: Final = 5
 ANSWER_S: Final = 20
+# S3 may take minutes to put the parts of a large object together.
+JOINING_S: Final = 300
 
 
 class CloudState:
@@ -49,7 +54,9 @@ class CloudState:
 
     @cached_property
     def shelf(self) -> Shelf:
-        raise InvalidRequest("annotations are not kept by a stack yet")
+        client = _client(self._session, "s3", answer_s=JOINING_S)
+        annotations = DynamoAnnotations(self._dynamodb, self.stack.annotations_table)
+        return Shelf(annotations, self.catalogue, S3Vault(client, self.stack.annotation_bucket), ImportLimits())
 
     @cached_property
     def users(self) -> DynamoUsers:
@@ -57,7 +64,13 @@ class CloudState:
 
     @cached_property
     def library(self) -> Library:
-        return Library(self.catalogue, self._open_source, monotonic=time.monotonic, freshness_s=FRESHNESS_S)
+        return Library(
+            self.catalogue,
+            self._open_source,
+            monotonic=time.monotonic,
+            freshness_s=FRESHNESS_S,
+            annotations=self.shelf.annotations,
+        )
 
     @cached_property
     def keys(self) -> KeyRing:
@@ -112,10 +125,10 @@ def open_stack(name: str) -> CloudState:
     return CloudState(describe_stack(client, name, session.region_name), session)
 
 
-def _client(session: Any, service: str) -> Any:
+def _client(session: Any, service: str, *, answer_s: float = ANSWER_S) -> Any:
     from botocore.config import Config
 
-    patience = Config(connect_timeout=CONNECT_S, read_timeout=ANSWER_S, retries={"mode": "standard", "max_attempts": 3})
+    patience = Config(connect_timeout=CONNECT_S, read_timeout=answer_s, retries={"mode": "standard", "max_attempts": 3})
     return session.client(service, config=patience)
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 import uvicorn
 
+from zarrlink.annotations.downloads import StreamedDownloads
 from zarrlink.errors import InvalidRequest
 from zarrlink.http.api import ApiServices, create_api
 from zarrlink.http.api_door import ApiDoor
@@ -34,6 +35,7 @@ def create_app(machine: Machine, public_url: str, *, viewer_max_age_s: int = 300
         library=machine.library,
         catalogue=machine.catalogue,
         shelf=machine.shelf,
+        downloads=StreamedDownloads(machine.library.holdings),
         links=machine.links,
         users=machine.users,
         keys=machine.keys,

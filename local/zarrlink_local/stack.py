@@ -10,7 +10,15 @@ from zarrlink.aws_errors import service_error
 from zarrlink.errors import InvalidRequest
 
 # What is read of template.yaml; a test compares.
-OUTPUTS: Final = ("Address", "LinksTable", "CatalogueTable", "UsersTable", "LinkKeysSecret")
+OUTPUTS: Final = (
+    "Address",
+    "LinksTable",
+    "CatalogueTable",
+    "AnnotationsTable",
+    "AnnotationBucket",
+    "UsersTable",
+    "LinkKeysSecret",
+)
 PARAMETERS: Final = ("PublicUrl", "DataBucketArns")
 
 _NO_CREDENTIALS: Final = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"})
@@ -34,6 +42,8 @@ class Stack:
     address: str
     links_table: str
     catalogue_table: str
+    annotations_table: str
+    annotation_bucket: str
     users_table: str
     keys_secret: str
     buckets: frozenset[str]
@@ -68,6 +78,8 @@ def describe_stack(client: StackClient, name: str, region: str) -> Stack:
         address=(parameters["PublicUrl"] or outputs["Address"]).rstrip("/"),
         links_table=outputs["LinksTable"],
         catalogue_table=outputs["CatalogueTable"],
+        annotations_table=outputs["AnnotationsTable"],
+        annotation_bucket=outputs["AnnotationBucket"],
         users_table=outputs["UsersTable"],
         keys_secret=outputs["LinkKeysSecret"],
         buckets=frozenset(arn.strip().rpartition(":")[2] for arn in parameters["DataBucketArns"].split(",")),

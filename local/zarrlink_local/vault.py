@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -28,3 +29,9 @@ class FolderVault:
                 shutil.rmtree(revision, ignore_errors=True)
         if not revisions:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def discard(self, annotation_id: str, revision: str) -> None:
+        shutil.rmtree(self._top / annotation_id / revision, ignore_errors=True)
+        # The annotation's own folder goes with the last revision, and not while another is being written.
+        with contextlib.suppress(OSError):
+            (self._top / annotation_id).rmdir()

@@ -21,10 +21,14 @@ _S3: Final = "s3://"
 
 
 class LazyClient:
-    """A botocore client that is made at its first call: importing botocore is most of a cold start."""
+    """A botocore client that is made at its first call: importing botocore is most of a cold start.
 
-    def __init__(self, service: str) -> None:
+    `answer_s`: how long it waits for an answer.
+    """
+
+    def __init__(self, service: str, *, answer_s: float = 5) -> None:
         self._service = service
+        self._answer_s = answer_s
         self._client: Any = None
 
     def __getattr__(self, name: str) -> Any:
@@ -33,8 +37,12 @@ class LazyClient:
             from botocore.config import Config
 
             # Somebody waits for a chunk: the defaults (60 s, several tries) outlast the gateway.
-            patience = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "max_attempts": 3})
-            self._client = botocore.session.get_session().create_client(self._service, config=patience)
+            patience = Config(
+                connect_timeout=2, read_timeout=self._answer_s, retries={"mode": "standard", "max_attempts": 3}
+            )
+            # Signed addresses of S3 by the present way, in whatever region; elsewhere there is no other.
+            config = patience.merge(Config(signature_version="s3v4")) if self._service == "s3" else patience
+            self._client = botocore.session.get_session().create_client(self._service, config=config)
         return getattr(self._client, name)
 
 

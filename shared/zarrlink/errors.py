@@ -85,6 +85,10 @@ class AnswerTooLarge(ZarrlinkError):
         super().__init__(f"the answer has {length} bytes, more than the {limit} that can be sent here: {way}")
 
 
+class NotReady(ZarrlinkError):
+    """What was asked for is being made: it will be there when one asks again."""
+
+
 class CorruptFile(ZarrlinkError):
     """Damage that is visible in a file's header, table, length or codec stream.
 

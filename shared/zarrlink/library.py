@@ -156,6 +156,10 @@ class Library:
         _, description = await self._description(source, subject.dataset)
         return await self._tools().volumes(source, find_layer(description, name))
 
+    async def holdings(self, record: AnnotationRecord) -> tuple[ByteSource, Manifest]:
+        """An annotation's folder, and what it consists of. Raises CorruptFile, SourceUnavailable."""
+        return await self.manifest(Subject(None, record))
+
     async def manifest(self, subject: Subject) -> tuple[ByteSource, Manifest]:
         """What an annotation consists of, and the folder with it. Raises CorruptFile, SourceUnavailable."""
         annotation = await self._annotation(subject)

@@ -40,14 +40,30 @@ class StreamSettings(_Settings):
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings(_Settings):
-    """`api`: links and datasets as JSON. `public_url` empty: addresses begin with the API's own."""
+    """`api`: links, datasets and annotations as JSON. `public_url` empty: addresses begin with the API's own.
+
+    `annotation_import`: name of the function that imports large uploads, of at most `upload_limit` MiB.
+    """
 
     links_table: str
     catalogue_table: str
     annotations_table: str
     users_table: str
     link_keys_secret: str
+    annotation_bucket: str
+    annotation_import: str
+    upload_limit: int = 4096
     public_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotationImportSettings(_Settings):
+    """`annotation_import`: large uploads to annotations. `scratch_space`: MiB of /tmp."""
+
+    catalogue_table: str
+    annotations_table: str
+    annotation_bucket: str
+    scratch_space: int = 10240
 
 
 def _parse(name: str, text: str, kind: str) -> object:

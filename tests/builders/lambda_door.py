@@ -27,6 +27,8 @@ ENVIRONMENT = {
     "LINKS_TABLE": "links",
     "CATALOGUE_TABLE": "catalogue",
     "ANNOTATIONS_TABLE": "annotations",
+    "ANNOTATION_BUCKET": "annotations-bucket",
+    "ANNOTATION_IMPORT": "annotation-import",
     "USERS_TABLE": "users",
     "LINK_KEYS_SECRET": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:keys",
     "HEAD_WITH_BODY": "false",

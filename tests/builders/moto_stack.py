@@ -46,19 +46,18 @@ def deploy(aws: MotoAws, buckets: list[str], *, without: str = "", **parameters:
 
 def _reduced(template: Mapping[str, Any], made: Mapping[str, str], without: str) -> dict[str, Any]:
     """Without what moto cannot make (SAM, secrets) and what stands on that; `made` are values of such outputs."""
-    tables = {
-        name: resource for name, resource in template["Resources"].items() if resource["Type"] == "AWS::DynamoDB::Table"
-    }
+    kinds = ("AWS::DynamoDB::Table", "AWS::S3::Bucket")
+    kept = {name: resource for name, resource in template["Resources"].items() if resource["Type"] in kinds}
     parameters = copy.deepcopy(template["Parameters"])
     for parameter in parameters.values():
         # moto would describe a list as Python writes it; CloudFormation gives back the text that it was given.
         parameter["Type"] = "String"
         parameter.pop("AllowedPattern", None)
     outputs = {name: {"Value": value} for name, value in made.items() if name in template["Outputs"]}
-    outputs |= {name: it for name, it in template["Outputs"].items() if it["Value"].get("Ref") in tables}
+    outputs |= {name: it for name, it in template["Outputs"].items() if it["Value"].get("Ref") in kept}
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Parameters": {name: it for name, it in parameters.items() if name != without},
-        "Resources": tables,
+        "Resources": kept,
         "Outputs": {name: it for name, it in outputs.items() if name != without},
     }

@@ -54,7 +54,7 @@ class Stack:
 
 
 def make_stack(aws: MotoAws) -> Stack:
-    """Every table and secret of the template."""
+    """Every table, bucket and secret of the template; functions by their own names."""
     stack = Stack(aws, load_template())
     for name, properties in resources_of(stack.template, "AWS::DynamoDB::Table").items():
         definition = {key: properties[key] for key in _TABLE_PROPERTIES if key in properties}
@@ -65,6 +65,10 @@ def make_stack(aws: MotoAws) -> Stack:
             )
     for name, properties in resources_of(stack.template, "AWS::SecretsManager::Secret").items():
         stack.made[name] = _make_secret(aws.client("secretsmanager"), properties["GenerateSecretString"])
+    for name in resources_of(stack.template, "AWS::S3::Bucket"):
+        stack.made[name] = aws.new_bucket()
+    for name in resources_of(stack.template, "AWS::Serverless::Function"):
+        stack.made[name] = name
     return stack
 
 

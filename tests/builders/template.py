@@ -80,5 +80,5 @@ def routes_of(template: Json) -> dict[str, str]:
     return {
         event["Properties"]["Path"].split("/")[1]: name
         for name, function in resources_of(template, "AWS::Serverless::Function").items()
-        for event in function["Events"].values()
+        for event in function.get("Events", {}).values()
     }

@@ -1,10 +1,11 @@
-"""The deployment as it was built: both functions on Lambda's runtime emulator, everything else as moto plays it."""
+"""The deployment as it was built: its functions on Lambda's runtime emulator, everything else as moto plays it."""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ USER_TOKEN = "a-personal-token"
 
 @dataclass(frozen=True)
 class Deployment:
-    """Both functions, what they answer from, and the volumes, shape (z, y, x), that were stored."""
+    """The functions, what they answer from, and the volumes, shape (z, y, x), that were stored."""
 
     stack: Stack
     record: DatasetRecord
@@ -40,9 +41,9 @@ class Deployment:
     objects: dict[str, bytes]
 
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> dict[str, Any]:
-        """A function's answer to API Gateway's event; `body` becomes JSON, the answer's `body` bytes."""
+        """A function's answer to API Gateway's event; `body` becomes JSON unless it is bytes, the answer's `body` bytes."""
         given = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
-        content = b"" if body is None else json.dumps(body).encode()
+        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         function = self.functions[routes_of(self.stack.template)[path.split("/")[1]]]
         answer: dict[str, Any] = function.invoke(rest_event(Request(method, path, given), content))
         text = answer["body"]
@@ -81,12 +82,12 @@ def deployment(runtime: Runtime, stack: Stack, tmp_path_factory: pytest.TempPath
     layers, objects = make_layers(tmp_path_factory.mktemp("volumes"))
     record = stack.register("mouse", objects)
     logs = tmp_path_factory.mktemp("logs")
-    names = ("StreamFunction", "ApiFunction")
-    stream, api = (
-        emulated(runtime, runtime.folders(name), stack.environment(name), logs / name) for name in names
-    )  # fmt: skip
-    with stream as first, api as second:
-        functions = dict(zip(names, (first, second), strict=True))
+    names = ("StreamFunction", "ApiFunction", "AnnotationImportFunction")
+    with ExitStack() as running:
+        functions = {
+            name: running.enter_context(emulated(runtime, runtime.folders(name), stack.environment(name), logs / name))
+            for name in names
+        }
         volumes = {layer.name: dict(layer.volumes) for layer in layers}
         yield Deployment(stack, record, functions, volumes, objects)
 

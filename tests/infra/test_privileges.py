@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from contracts.annotations import CELLS
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
+from zarrlink.catalogue.uploads_dynamodb import DynamoUploads, UploadRecord
+from zarrlink.dynamodb_table import delete_action
 from zarrlink.links.dynamodb import DynamoLinks
 from zarrlink.links.model import Link
 from zarrlink.users.dynamodb import DynamoUsers
@@ -18,6 +21,8 @@ from zarrlink.view import View
 
 Grants = set[tuple[str, str]]
 ACTION = {"get_item": "GetItem", "put_item": "PutItem", "update_item": "UpdateItem", "query": "Query", "scan": "Scan"}
+# What a transaction asks for: each of its writes by itself.
+WRITES = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
 DATASET = "0123456789abcdef01234567"
 LINK = Link(
     "Utbk2MqW8rns9yGf", "ann", View(DATASET, ("em",)), {"em": "f"}, name="", note="", created_ms=1, expires_ms=None
@@ -64,7 +69,11 @@ class Recorder:
         self.used: Grants = set()
 
     def __getattr__(self, operation: str) -> Callable[..., dict[str, Any]]:
-        def call(*, TableName: str, IndexName: str = "", **_: Any) -> dict[str, Any]:  # noqa: N803 (botocore's)
+        def call(*, TableName: str = "", IndexName: str = "", **request: Any) -> dict[str, Any]:  # noqa: N803 (botocore's)
+            if operation == "transact_write_items":
+                writes = [write for item in request["TransactItems"] for write in item.items()]
+                self.used |= {(f"dynamodb:{WRITES[kind]}", write["TableName"]) for kind, write in writes}
+                return {}
             where = f"${{{TableName}.Arn}}/index/{IndexName}" if IndexName else TableName
             self.used.add((f"dynamodb:{ACTION[operation]}", where))
             return {"Items": [], "Attributes": {}}
@@ -93,10 +102,87 @@ def test_the_api_may_do_to_tables_what_its_routes_do(template: dict[str, Any]) -
             change()
     catalogue.get(DATASET)
     catalogue.all()
-    DynamoAnnotations(client, "AnnotationsTable").get(DATASET)
+    annotations = DynamoAnnotations(client, "AnnotationsTable")
+    annotations.all()
+    annotations.add(CELLS)
+    annotations.get(CELLS.id)
+    # What `DynamoAnnotations.remove` does where there is one.
+    annotations._table.transact(delete_action(CELLS.id, "attribute_exists(#id)", {}))
+    use_uploads(client)
     DynamoUsers(client, "UsersTable").by_token_hash("0" * 64)
 
     assert grants(template, "ApiRole", "dynamodb") == client.used
+
+
+def use_uploads(client: Recorder) -> DynamoUploads:
+    uploads = DynamoUploads(client, "AnnotationsTable")
+    uploads.add(UploadRecord("1", "ann", "cells.zip", 1, "", CELLS.id, "", 1))
+    uploads.remove("1")
+    uploads.get("1")
+    with contextlib.suppress(KeyError):  # the answer has no row
+        uploads.set_state("1", "done")
+    return uploads
+
+
+def test_an_import_may_do_to_tables_what_it_does(template: dict[str, Any]) -> None:
+    client = Recorder()
+    annotations, uploads = DynamoAnnotations(client, "AnnotationsTable"), DynamoUploads(client, "AnnotationsTable")
+    annotations.get(CELLS.id)
+    annotations.add(CELLS)
+    uploads.get("1")
+    with contextlib.suppress(KeyError):  # the answer has no row
+        uploads.set_state("1", "done")
+    with contextlib.suppress(KeyError):
+        uploads.begin_attempt("1")
+    catalogue = DynamoCatalogue(client, "CatalogueTable")
+    catalogue.get(DATASET)
+    catalogue.all()
+
+    assert grants(template, "AnnotationImportRole", "dynamodb") == client.used
+
+
+BUCKET = "AnnotationBucket"
+LISTING = ("s3:ListBucket", BUCKET)
+
+
+def objects_of(folder: str, *actions: str) -> Grants:
+    return {(f"s3:{action}", f"${{{BUCKET}.Arn}}/{folder}/*") for action in actions}
+
+
+def test_annotations_are_read_by_streaming_and_written_by_whoever_imports(template: dict[str, Any]) -> None:
+    """What each does with the bucket: `tests/functions/test_annotation_rights.py` asks for it."""
+    kept = ("GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload")
+    assert grants(template, "StreamRole", "s3") == {LISTING} | objects_of("annotations", "GetObject")
+    assert grants(template, "ApiRole", "s3") == {LISTING} | objects_of("annotations", *kept) | objects_of(
+        "uploads", *kept
+    )
+    assert grants(template, "AnnotationImportRole", "s3") == {LISTING} | objects_of("annotations", *kept) | objects_of(
+        "uploads", "GetObject", "DeleteObject"
+    )
+
+
+def test_no_function_removes_for_good_what_was_kept(template: dict[str, Any], of_type: Any) -> None:
+    """A version, that is: only the bucket's own rules do."""
+    actions = {
+        action
+        for logical in (*of_type("AWS::IAM::Role"), *of_type("AWS::IAM::ManagedPolicy"))
+        for statement in statements(template, logical)
+        for action in as_list(statement["Action"])
+        if action.startswith("s3:")
+    }
+    assert "s3:DeleteObject" in actions
+    assert not [action for action in actions if "Version" in action or "*" in action]
+
+
+def test_the_api_alone_starts_imports(template: dict[str, Any], of_type: Any) -> None:
+    granted = {role: grants(template, role, "lambda") for role in of_type("AWS::IAM::Role")}
+    assert {role: it for role, it in granted.items() if it} == {
+        "ApiRole": {("lambda:InvokeFunction", "AnnotationImportFunction")}
+    }
+
+
+def test_an_import_reads_no_volumes(template: dict[str, Any]) -> None:
+    assert "ManagedPolicyArns" not in template["Resources"]["AnnotationImportRole"]["Properties"]
 
 
 @pytest.mark.parametrize("role", ["StreamRole", "ApiRole"])
@@ -105,7 +191,10 @@ def test_both_read_the_keys_and_the_volumes(template: dict[str, Any], role: str)
     assert template["Resources"][role]["Properties"]["ManagedPolicyArns"] == [{"Ref": "ReadVolumes"}]
 
 
-@pytest.mark.parametrize(("role", "log"), [("StreamRole", "StreamLog"), ("ApiRole", "ApiLog")])
+@pytest.mark.parametrize(
+    ("role", "log"),
+    [("StreamRole", "StreamLog"), ("ApiRole", "ApiLog"), ("AnnotationImportRole", "AnnotationImportLog")],
+)
 def test_each_writes_its_own_log_and_can_make_none(template: dict[str, Any], role: str, log: str) -> None:
     assert grants(template, role, "logs") == {("logs:CreateLogStream", log), ("logs:PutLogEvents", log)}
 
@@ -116,6 +205,7 @@ def test_each_function_has_its_own_role(functions: dict[str, dict[str, Any]]) ->
     assert roles == {
         "StreamFunction": {"Fn::GetAtt": ["StreamRole", "Arn"]},
         "ApiFunction": {"Fn::GetAtt": ["ApiRole", "Arn"]},
+        "AnnotationImportFunction": {"Fn::GetAtt": ["AnnotationImportRole", "Arn"]},
     }
 
 
@@ -176,6 +266,9 @@ def test_nothing_is_granted_in_the_negative(template: dict[str, Any], of_type: A
 
 
 def test_functions_are_called_by_their_api_alone(template: dict[str, Any], of_type: Any) -> None:
-    """By the permissions that SAM makes of the routes; none of ours, no function address."""
+    """By the permissions that SAM makes of the routes; none of ours, no function address.
+
+    The one that imports has no routes, and is called by a right of the API's own role.
+    """
     assert not [name for name, it in template["Resources"].items() if it["Type"].startswith("AWS::Lambda::")]
     assert not [name for name, it in of_type("AWS::Serverless::Function").items() if "FunctionUrlConfig" in it]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import MISSING, fields
 from typing import Any
 
 import pytest
 
-from zarrlink.settings import ApiSettings, StreamSettings
+from zarrlink.settings import AnnotationImportSettings, ApiSettings, StreamSettings
 
 # Read by Powertools and not by us.
 POWERTOOLS = {"LOG_LEVEL", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME"}
-SETTINGS = {"StreamFunction": StreamSettings, "ApiFunction": ApiSettings}
+SETTINGS = {
+    "StreamFunction": StreamSettings,
+    "ApiFunction": ApiSettings,
+    "AnnotationImportFunction": AnnotationImportSettings,
+}
 
 
 def environment(template: dict[str, Any], function: str) -> dict[str, Any]:
@@ -49,5 +54,6 @@ def test_defaults_agree(template: dict[str, Any], function: str) -> None:
 @pytest.mark.parametrize("function", SETTINGS)
 def test_metrics_and_logs_tell_functions_apart(template: dict[str, Any], function: str) -> None:
     found = as_deployed(template, function)
-    assert found["POWERTOOLS_SERVICE_NAME"] == function.removesuffix("Function").lower()
+    words = re.findall("[A-Z][a-z]+", function.removesuffix("Function"))
+    assert found["POWERTOOLS_SERVICE_NAME"] == "_".join(words).lower()
     assert found["POWERTOOLS_METRICS_NAMESPACE"] == "zarrlink"

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from zarrlink import aws_tables
+from zarrlink.annotations import import_job, large_uploads, s3_vault
 
 ROOT = Path(__file__).parents[2]
 API_GATEWAY_WAITS_S = 29
@@ -153,7 +154,21 @@ def test_no_function_outlives_api_gateways_patience(
     template: dict[str, Any], functions: dict[str, dict[str, Any]]
 ) -> None:
     for function in functions.values():
-        assert template["Parameters"][function["Timeout"]["Ref"]]["MaxValue"] < API_GATEWAY_WAITS_S
+        if "Events" in function:
+            assert template["Parameters"][function["Timeout"]["Ref"]]["MaxValue"] < API_GATEWAY_WAITS_S
+
+
+def test_an_import_has_as_many_invocations_as_its_code_counts_on(functions: dict[str, dict[str, Any]]) -> None:
+    """Those that import, and one that says that they came to nothing."""
+    retries = functions["AnnotationImportFunction"]["EventInvokeConfig"]["MaximumRetryAttempts"]
+    assert 1 + retries == import_job.MAX_ATTEMPTS + 1
+
+
+def test_an_import_has_room_for_the_largest_upload(template: dict[str, Any]) -> None:
+    limit, scratch = (template["Parameters"][name] for name in ("UploadLimit", "ImportScratch"))
+    assert limit["Default"] * 2 < scratch["Default"]
+    assert limit["MaxValue"] < scratch["MaxValue"]
+    assert limit["MaxValue"] * 2**20 <= large_uploads.MAX_PARTS * 5 * 2**30
 
 
 def test_every_log_group_is_a_functions_or_the_apis_and_ends(
@@ -224,11 +239,36 @@ def test_tables_can_be_got_back(of_type: Any) -> None:
 
 
 def test_what_cannot_be_made_again_is_kept(template: dict[str, Any]) -> None:
-    kept = {"AWS::DynamoDB::Table", "AWS::SecretsManager::Secret"}
+    kept = {"AWS::DynamoDB::Table", "AWS::SecretsManager::Secret", "AWS::S3::Bucket", "AWS::S3::BucketPolicy"}
     for name, resource in template["Resources"].items():
         if resource["Type"] in kept:
             assert resource["DeletionPolicy"] == "Retain", name
             assert resource["UpdateReplacePolicy"] == "Retain", name
+
+
+def test_the_bucket_of_annotations_is_nobody_elses(of_type: Any) -> None:
+    (bucket,) = of_type("AWS::S3::Bucket").values()
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    (policy,) = of_type("AWS::S3::BucketPolicy").values()
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+    # A bucket with a name of its own could not be made anew beside the one that was kept.
+    assert "BucketName" not in bucket
+
+
+def test_what_uploads_leave_behind_goes_by_itself_and_no_annotation_does(of_type: Any) -> None:
+    (bucket,) = of_type("AWS::S3::Bucket").values()
+    rules = bucket["LifecycleConfiguration"]["Rules"]
+    assert [rule["Status"] for rule in rules] == ["Enabled"] * len(rules)
+    assert [rule["AbortIncompleteMultipartUpload"] for rule in rules if "AbortIncompleteMultipartUpload" in rule] == [
+        {"DaysAfterInitiation": 3}
+    ]
+    expiring = [rule["Prefix"] for rule in rules if "ExpirationInDays" in rule]
+    assert expiring == ["uploads/"]
+    assert large_uploads.upload_key("1") == "uploads/1"
+    assert s3_vault.TOP == "annotations"
 
 
 def test_links_expire_from_their_table_and_tell_of_changes(of_type: Any) -> None:
@@ -296,7 +336,7 @@ def test_routes(functions: dict[str, dict[str, Any]]) -> None:
     routes = {
         (event["Properties"]["Path"], event["Properties"]["Method"]): name
         for name, function in functions.items()
-        for event in function["Events"].values()
+        for event in function.get("Events", {}).values()
     }
     assert routes == {
         ("/zarr/{proxy+}", "ANY"): "StreamFunction",

@@ -28,6 +28,10 @@ class Vault(Protocol):
         """Remove every other revision; what cannot be removed stays."""
         ...
 
+    def discard(self, annotation_id: str, revision: str) -> None:
+        """Remove one revision that nobody has come to know of; what cannot be removed stays."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -53,35 +57,34 @@ class Shelf:
     limits: ImportLimits
 
     def add(self, upload: Upload, now_ms: int, progress: Progress, *, annotation_id: str = "") -> AnnotationRecord:
-        """Import an annotation as a new one; `annotation_id`: the id it should have, where that is free.
+        """Import an annotation as a new one.
 
+        `annotation_id`: the id that it has to have. Several imports for one id may run at once: the first to end is the
+        annotation, and the others leave nothing and give its record.
         Raises InvalidRequest for what is wrong with the upload, SourceUnavailable where it cannot be written.
         """
-        if not annotation_id or self.annotations.get(annotation_id) is not None:
-            annotation_id = secrets.token_hex(12)
-        try:
-            record, _ = self._import(upload, annotation_id, now_ms, progress)
-        except BaseException:
-            self.vault.keep_only(annotation_id, ())
-            raise
-        if not self.annotations.add(record):
-            self.vault.keep_only(annotation_id, ())
+        new_id, revision = annotation_id or secrets.token_hex(12), secrets.token_hex(8)
+        record = self._import(upload, new_id, revision, now_ms, progress)
+        if self.annotations.add(record) or self._is_at(new_id, revision):
+            return record
+        self.vault.discard(new_id, revision)
+        first = self.annotations.get(new_id)
+        if not annotation_id or first is None:
             raise InvalidRequest("another annotation took the id in the meantime: import it again")
-        return record
+        return first
 
     def revise(self, record: AnnotationRecord, upload: Upload, now_ms: int, progress: Progress) -> AnnotationRecord:
         """Import an annotation in the place of one that is there. Links follow it where its geometry is the same.
 
         The revision before stays until the one after next, for those who are reading it.
         """
-        found, revision = self._import(upload, record.id, now_ms, progress)
+        revision = secrets.token_hex(8)
+        found = self._import(upload, record.id, revision, now_ms, progress)
         newer = replace(found, owner=record.owner, description=record.description, created_ms=record.created_ms)
         if upload.dataset is None and not newer.dataset:
             newer = replace(newer, dataset=record.dataset)
-        if not self.annotations.replace(newer, record.revision):
-            current = self.annotations.get(record.id)
-            kept = () if current is None else (current.revision, record.revision)
-            self.vault.keep_only(record.id, kept)
+        if not self.annotations.replace(newer, record.revision) and not self._is_at(record.id, revision):
+            self.vault.discard(record.id, revision)
             raise InvalidRequest("the annotation was changed by somebody else in the meantime: import it again")
         self.vault.keep_only(record.id, (record.revision, revision))
         return newer
@@ -101,17 +104,26 @@ class Shelf:
         found = [record for record in self.annotations.all() if record.source_id == source_id]
         return next((record for record in found if record.owner == upload.owner), None)
 
+    def _is_at(self, annotation_id: str, revision: str) -> bool:
+        """Whether a record names a revision of ours although its table refused it: a write whose answer was lost on the
+        way is sent again by the table's client, and the second finds the first."""
+        current = self.annotations.get(annotation_id)
+        return current is not None and current.revision == revision
+
     def _import(
-        self, upload: Upload, annotation_id: str, now_ms: int, progress: Progress
-    ) -> tuple[AnnotationRecord, str]:
-        revision = secrets.token_hex(8)
+        self, upload: Upload, annotation_id: str, revision: str, now_ms: int, progress: Progress
+    ) -> AnnotationRecord:
         sink, location = self.vault.sink(annotation_id, revision)
         stem = upload.name.rpartition(".")[0] or upload.name
-        manifest = import_annotation(
-            upload.file, sink, scratch=upload.scratch, limits=self.limits, progress=progress, name=stem
-        )
-        dataset = upload.dataset or self.dataset_of(manifest)
-        record = AnnotationRecord(
+        try:
+            manifest = import_annotation(
+                upload.file, sink, scratch=upload.scratch, limits=self.limits, progress=progress, name=stem
+            )
+            dataset = upload.dataset or self.dataset_of(manifest)
+        except BaseException:
+            self.vault.discard(annotation_id, revision)
+            raise
+        return AnnotationRecord(
             id=annotation_id,
             name=manifest.name[:MAX_NAME],
             description="",
@@ -123,7 +135,6 @@ class Shelf:
             created_ms=now_ms,
             modified_ms=now_ms,
         )
-        return record, revision
 
     def dataset_of(self, manifest: Manifest) -> DatasetRecord | None:
         """The dataset that an annotation names: by its id, or the only one of its name."""

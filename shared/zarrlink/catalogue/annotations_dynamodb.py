@@ -1,4 +1,4 @@
-"""`Annotations` in DynamoDB. Table: `zarrlink.aws_tables.ANNOTATIONS`, a row for each."""
+"""`Annotations` in DynamoDB. Table: `zarrlink.aws_tables.ANNOTATIONS`, a row for each; uploads have rows there, too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class DynamoAnnotations:
 
     def get(self, annotation_id: str) -> AnnotationRecord | None:
         row = self._table.get(annotation_id)
-        return None if row is None else _record(row)
+        # The row of an upload (`uploads_dynamodb.py`) has none.
+        return None if row is None or "revision" not in row else _record(row)
 
     def all(self) -> list[AnnotationRecord]:
         rows = self._table.scan("attribute_exists(#revision)")

@@ -8,14 +8,14 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException
 
-from zarrlink.annotations.download import Download, download
+from zarrlink.annotations.download import Download
+from zarrlink.annotations.downloads import Downloads, Elsewhere, disposition
 from zarrlink.annotations.manifest import Manifest
 from zarrlink.annotations.shelf import Shelf, Upload
 from zarrlink.catalogue.annotations import AnnotationRecord
@@ -41,7 +41,7 @@ def mine(annotation_id: str, user: SignedIn, request: Request) -> AnnotationReco
 Mine = Annotated[AnnotationRecord, Depends(mine)]
 
 
-def add_routes(api: APIRouter, shelf: Shelf, library: Library, now_ms: Callable[[], int]) -> None:
+def add_routes(api: APIRouter, shelf: Shelf, library: Library, downloads: Downloads, now_ms: Callable[[], int]) -> None:
     """Add the routes to the API's."""
 
     @api.get("/annotations/readable", summary="Your annotations, by name")
@@ -79,16 +79,11 @@ def add_routes(api: APIRouter, shelf: Shelf, library: Library, now_ms: Callable[
         skip: Annotated[bool, Query(alias="skipVolumeData")] = False,  # noqa: FBT002
         # As upstream, a word that is not known means wkw.
         data_format: Annotated[str, Query(alias="volumeDataZipFormat")] = "wkw",
-    ) -> StreamingResponse:
-        source, manifest = await library.manifest(Subject(None, record))
-        return _attachment(
-            download(
-                manifest,
-                source,
-                volume_data=None if skip else ("zarr3" if data_format == "zarr3" else "wkw"),
-                name=record.name,
-            )
-        )
+    ) -> Response:
+        found = await downloads.get(record, None if skip else ("zarr3" if data_format == "zarr3" else "wkw"))
+        if isinstance(found, Elsewhere):
+            return Response(status_code=303, headers={"location": found.url, "cache-control": "no-store"})
+        return _attachment(found)
 
     @api.delete("/annotations/{annotation_id}", summary="Remove an annotation; its links end")
     def remove(record: Mine) -> Message:
@@ -109,12 +104,10 @@ def _import(shelf: Shelf, now_ms: int, part: UploadFile, user: User, dataset_id:
 
 
 def _attachment(found: Download) -> StreamingResponse:
-    # Percent-encoded in plain quotes, as upstream: the client takes the name from there.
-    disposition = f'attachment; filename="{quote(found.file_name)}"'
     return StreamingResponse(
         _whole(found.body),
         media_type=found.media_type,
-        headers={"content-disposition": disposition, "cache-control": "no-store"},
+        headers={"content-disposition": disposition(found.file_name), "cache-control": "no-store"},
     )
 
 

@@ -12,6 +12,8 @@ from fastapi.responses import Response as FastResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
+from zarrlink.annotations.downloads import Downloads
+from zarrlink.annotations.large_uploads import LargeUploads
 from zarrlink.annotations.shelf import Shelf
 from zarrlink.catalogue.interface import Catalogue
 from zarrlink.errors import InvalidRequest, MethodNotAllowed, UnknownKey
@@ -27,6 +29,7 @@ from zarrlink.http.api_models import (
     link_body,
 )
 from zarrlink.http.sign_in import SignedIn, signed_in
+from zarrlink.http.upload_api import add_upload_routes
 from zarrlink.library import Library, Subject
 from zarrlink.links.interface import KEEP, LinkStore
 from zarrlink.links.model import Link
@@ -40,16 +43,21 @@ CURRENT_VERSION: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class ApiServices:
-    """What the API needs. `public_url`: what addresses begin with, without a slash at the end."""
+    """What the API needs. `public_url`: what addresses begin with, without a slash at the end.
+
+    `uploads` None: here uploads of any size come through the form.
+    """
 
     library: Library
     catalogue: Catalogue
     shelf: Shelf
+    downloads: Downloads
     links: LinkStore
     users: Users
     keys: KeyRing
     now_ms: Callable[[], int]
     public_url: str
+    uploads: LargeUploads | None = None
 
 
 def create_api(services: ApiServices, *others: APIRouter) -> FastAPI:
@@ -136,7 +144,9 @@ def _routes(services: ApiServices) -> APIRouter:  # noqa: C901 (a list of routes
             raise _no_link()
         return Message(messages=[{"success": "privateLink deleted"}])
 
-    add_routes(api, services.shelf, services.library, services.now_ms)
+    if services.uploads is not None:
+        add_upload_routes(api, services.uploads, services.catalogue, services.now_ms)
+    add_routes(api, services.shelf, services.library, services.downloads, services.now_ms)
     return api
 
 

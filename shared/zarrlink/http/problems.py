@@ -41,6 +41,7 @@ TABLE: Final[dict[type[BaseException], Problem]] = {
     errors.RangeNotSatisfiable: Problem(416, "range-not-satisfiable", "The range holds no byte of the object"),
     errors.UnsupportedLayer: Problem(422, "unsupported-layer", "The layer cannot be streamed"),
     errors.CorruptFile: Problem(502, "damaged-source", "The stored data is damaged", logging.ERROR),
+    errors.NotReady: Problem(503, "not-ready", "It is being made", logging.DEBUG, ((b"retry-after", b"5"),)),
     errors.SourceChanged: Problem(
         503, "source-changing", "The stored data is being replaced", logging.WARNING, ((b"retry-after", b"2"),)
     ),

@@ -19,7 +19,7 @@ from zarrlink.annotations.safe_zip import ZipLimits
 from zarrlink.annotations.shelf import Shelf
 from zarrlink.annotations.volume_zip import VolumeData
 from zarrlink.aws_errors import service_error
-from zarrlink.aws_parts import FRESHNESS_S, LazyClient, now_ms, source_opener
+from zarrlink.aws_parts import FRESHNESS_S, MOST_BYTES, LazyClient, now_ms, source_opener
 from zarrlink.catalogue.annotations import AnnotationRecord
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
@@ -33,6 +33,7 @@ from zarrlink.library import Library
 from zarrlink.links.dynamodb import DynamoLinks
 from zarrlink.links.secrets import read_key_ring
 from zarrlink.settings import ApiSettings
+from zarrlink.sources.permission import AllowedSources
 from zarrlink.users.dynamodb import DynamoUsers
 
 SETTINGS = ApiSettings.from_environment(os.environ)
@@ -55,7 +56,13 @@ def door(public_url: str) -> Mangum:
     annotations = DynamoAnnotations(dynamodb, SETTINGS.annotations_table)
     s3 = LazyClient("s3", answer_s=S3_ANSWERS_S)
     library = Library(
-        catalogue, source_opener(), monotonic=time.monotonic, freshness_s=FRESHNESS_S, annotations=annotations
+        catalogue,
+        source_opener(),
+        monotonic=time.monotonic,
+        freshness_s=FRESHNESS_S,
+        annotations=annotations,
+        allowed=AllowedSources.from_text(SETTINGS.zarrlink_allowed_sources),
+        most_bytes=MOST_BYTES,
     )
     services = ApiServices(
         library=library,

@@ -13,7 +13,7 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from zarrlink.aws_parts import FRESHNESS_S, LazyClient, now_ms, source_opener
+from zarrlink.aws_parts import FRESHNESS_S, MOST_BYTES, LazyClient, now_ms, source_opener
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.http import problems
@@ -25,6 +25,7 @@ from zarrlink.library import Library
 from zarrlink.links.dynamodb import DynamoLinks
 from zarrlink.links.secrets import read_key_ring
 from zarrlink.settings import StreamSettings
+from zarrlink.sources.permission import AllowedSources
 from zarrlink.storage.metered import Meter, metered
 from zarrlink.streaming import Streamer
 
@@ -46,6 +47,8 @@ def data_path() -> DataPath:
         monotonic=time.monotonic,
         freshness_s=FRESHNESS_S,
         annotations=DynamoAnnotations(dynamodb, SETTINGS.annotations_table),
+        allowed=AllowedSources.from_text(SETTINGS.zarrlink_allowed_sources),
+        most_bytes=MOST_BYTES,
     )
     return DataPath(
         keys=read_key_ring(LazyClient("secretsmanager"), SETTINGS.link_keys_secret),

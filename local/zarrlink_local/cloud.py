@@ -13,7 +13,7 @@ from zarrlink.annotations.imports import ImportLimits
 from zarrlink.annotations.s3_vault import S3Vault
 from zarrlink.annotations.shelf import Shelf
 from zarrlink.aws_errors import service_error
-from zarrlink.aws_parts import FRESHNESS_S, source_opener
+from zarrlink.aws_parts import FRESHNESS_S, MOST_BYTES, source_opener
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.catalogue.interface import DatasetRecord
@@ -22,6 +22,7 @@ from zarrlink.library import Library
 from zarrlink.links.dynamodb import DynamoLinks
 from zarrlink.links.secrets import read_key_ring
 from zarrlink.links.token import KeyRing
+from zarrlink.sources.permission import AllowedSources
 from zarrlink.users.dynamodb import DynamoUsers
 from zarrlink_local.bucket import Place, check_bucket, check_dataset
 from zarrlink_local.s3_tree import S3Tree
@@ -70,6 +71,8 @@ class CloudState:
             monotonic=time.monotonic,
             freshness_s=FRESHNESS_S,
             annotations=self.shelf.annotations,
+            allowed=AllowedSources.from_text(self.stack.allowed_sources),
+            most_bytes=MOST_BYTES,
         )
 
     @cached_property

@@ -19,7 +19,7 @@ OUTPUTS: Final = (
     "UsersTable",
     "LinkKeysSecret",
 )
-PARAMETERS: Final = ("PublicUrl", "DataBucketArns")
+PARAMETERS: Final = ("PublicUrl", "DataBucketArns", "AllowedSources")
 
 _NO_CREDENTIALS: Final = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"})
 
@@ -46,6 +46,7 @@ class Stack:
     annotation_bucket: str
     users_table: str
     keys_secret: str
+    allowed_sources: str
     buckets: frozenset[str]
 
 
@@ -82,6 +83,7 @@ def describe_stack(client: StackClient, name: str, region: str) -> Stack:
         annotation_bucket=outputs["AnnotationBucket"],
         users_table=outputs["UsersTable"],
         keys_secret=outputs["LinkKeysSecret"],
+        allowed_sources=parameters["AllowedSources"],
         buckets=frozenset(arn.strip().rpartition(":")[2] for arn in parameters["DataBucketArns"].split(",")),
     )
 

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from zarrlink.errors import SourceUnavailable
+from zarrlink.layer import MAX_CHUNK_BYTES
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 # How soon a replaced description or header is noticed: each look is a few requests to S3.
 FRESHNESS_S: Final = 30.0
+# Of a stored object that goes out whole: what an answer of Lambda carries. Whoever makes links and whoever answers them
+# must agree, since a layer's geometry depends on it.
+MOST_BYTES: Final = MAX_CHUNK_BYTES
 _S3: Final = "s3://"
 
 

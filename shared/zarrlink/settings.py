@@ -27,7 +27,10 @@ class _Settings:
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings(_Settings):
-    """`stream`: the data path. `link_keys_secret`: ARN. `head_with_body`: answer HEAD like GET, the gateway strips the body."""
+    """`stream`: the data path. `link_keys_secret`: ARN. `head_with_body`: answer HEAD like GET, the gateway strips the body.
+
+    `zarrlink_allowed_sources`: prefixes outside of datasets' folders that may be read, apart by spaces.
+    """
 
     links_table: str
     catalogue_table: str
@@ -36,6 +39,7 @@ class StreamSettings(_Settings):
     link_viewer_max_age: int = 300
     head_with_body: bool = True
     check_blocks: bool = False
+    zarrlink_allowed_sources: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class ApiSettings(_Settings):
     annotation_import: str
     upload_limit: int = 4096
     public_url: str = ""
+    zarrlink_allowed_sources: str = ""
 
 
 @dataclass(frozen=True, slots=True)

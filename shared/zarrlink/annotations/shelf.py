@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
-from zarrlink.annotations.imports import ImportLimits, Progress, annotation_id_of, import_annotation
+from zarrlink.annotations.imports import Progress, import_opened
 from zarrlink.annotations.manifest import Manifest
 from zarrlink.annotations.sink import PackSink
+from zarrlink.annotations.upload import ImportLimits, OpenUpload, open_upload
 from zarrlink.catalogue.annotations import AnnotationRecord, Annotations
 from zarrlink.catalogue.interface import Catalogue, DatasetRecord
 from zarrlink.errors import InvalidRequest
@@ -28,6 +29,10 @@ class Vault(Protocol):
         """Remove every other revision; what cannot be removed stays."""
         ...
 
+    def discard(self, annotation_id: str, revision: str) -> None:
+        """Remove one revision that nobody has come to know of; what cannot be removed stays."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -41,6 +46,16 @@ class Upload:
     owner: str
     scratch: Path
     dataset: DatasetRecord | None = None
+    _opened: list[OpenUpload] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def opened(self, limits: ImportLimits) -> OpenUpload:
+        """With its NML read, which takes a while, and is done once. Raises InvalidRequest."""
+        if not self._opened:
+            stem = self.name.rpartition(".")[0] or self.name
+            # It is shown in lists and terminals.
+            printable = "".join(letter if letter.isprintable() else "_" for letter in stem)
+            self._opened.append(open_upload(self.file, limits, printable))
+        return self._opened[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,35 +68,34 @@ class Shelf:
     limits: ImportLimits
 
     def add(self, upload: Upload, now_ms: int, progress: Progress, *, annotation_id: str = "") -> AnnotationRecord:
-        """Import an annotation as a new one; `annotation_id`: the id it should have, where that is free.
+        """Import an annotation as a new one.
 
+        `annotation_id`: the id that it has to have. Several imports for one id may run at once: the first to end is the
+        annotation, and the others leave nothing and give its record.
         Raises InvalidRequest for what is wrong with the upload, SourceUnavailable where it cannot be written.
         """
-        if not annotation_id or self.annotations.get(annotation_id) is not None:
-            annotation_id = secrets.token_hex(12)
-        try:
-            record, _ = self._import(upload, annotation_id, now_ms, progress)
-        except BaseException:
-            self.vault.keep_only(annotation_id, ())
-            raise
-        if not self.annotations.add(record):
-            self.vault.keep_only(annotation_id, ())
+        new_id, revision = annotation_id or secrets.token_hex(12), secrets.token_hex(8)
+        record = self._import(upload, new_id, revision, now_ms, progress)
+        if self.annotations.add(record):
+            return record
+        self.vault.discard(new_id, revision)
+        first = self.annotations.get(new_id)
+        if not annotation_id or first is None:
             raise InvalidRequest("another annotation took the id in the meantime: import it again")
-        return record
+        return first
 
     def revise(self, record: AnnotationRecord, upload: Upload, now_ms: int, progress: Progress) -> AnnotationRecord:
         """Import an annotation in the place of one that is there. Links follow it where its geometry is the same.
 
         The revision before stays until the one after next, for those who are reading it.
         """
-        found, revision = self._import(upload, record.id, now_ms, progress)
+        revision = secrets.token_hex(8)
+        found = self._import(upload, record.id, revision, now_ms, progress)
         newer = replace(found, owner=record.owner, description=record.description, created_ms=record.created_ms)
         if upload.dataset is None and not newer.dataset:
             newer = replace(newer, dataset=record.dataset)
         if not self.annotations.replace(newer, record.revision):
-            current = self.annotations.get(record.id)
-            kept = () if current is None else (current.revision, record.revision)
-            self.vault.keep_only(record.id, kept)
+            self.vault.discard(record.id, revision)
             raise InvalidRequest("the annotation was changed by somebody else in the meantime: import it again")
         self.vault.keep_only(record.id, (record.revision, revision))
         return newer
@@ -95,23 +109,24 @@ class Shelf:
 
     def earlier(self, upload: Upload) -> AnnotationRecord | None:
         """The owner's annotation that was imported from the same one of WEBKNOSSOS. Raises InvalidRequest."""
-        source_id = annotation_id_of(upload.file, self.limits)
+        source_id = upload.opened(self.limits).facts.annotation_id
         if not source_id:
             return None
         found = [record for record in self.annotations.all() if record.source_id == source_id]
         return next((record for record in found if record.owner == upload.owner), None)
 
     def _import(
-        self, upload: Upload, annotation_id: str, now_ms: int, progress: Progress
-    ) -> tuple[AnnotationRecord, str]:
-        revision = secrets.token_hex(8)
+        self, upload: Upload, annotation_id: str, revision: str, now_ms: int, progress: Progress
+    ) -> AnnotationRecord:
         sink, location = self.vault.sink(annotation_id, revision)
-        stem = upload.name.rpartition(".")[0] or upload.name
-        manifest = import_annotation(
-            upload.file, sink, scratch=upload.scratch, limits=self.limits, progress=progress, name=stem
-        )
-        dataset = upload.dataset or self.dataset_of(manifest)
-        record = AnnotationRecord(
+        try:
+            opened = upload.opened(self.limits)
+            manifest = import_opened(opened, sink, scratch=upload.scratch, limits=self.limits, progress=progress)
+            dataset = upload.dataset or self.dataset_of(manifest)
+        except BaseException:
+            self.vault.discard(annotation_id, revision)
+            raise
+        return AnnotationRecord(
             id=annotation_id,
             name=manifest.name[:MAX_NAME],
             description="",
@@ -123,7 +138,6 @@ class Shelf:
             created_ms=now_ms,
             modified_ms=now_ms,
         )
-        return record, revision
 
     def dataset_of(self, manifest: Manifest) -> DatasetRecord | None:
         """The dataset that an annotation names: by its id, or the only one of its name."""

@@ -14,7 +14,8 @@ def test_what_is_not_set_has_its_default() -> None:
 def test_what_is_set_counts() -> None:
     given = {**NEEDED, "LINK_VIEWER_MAX_AGE": "0", "HEAD_WITH_BODY": "false", "CHECK_BLOCKS": "True", "OTHER": "x"}
     assert StreamSettings.from_environment(given) == StreamSettings("l", "c", "a", "s", 0, False, True)
-    assert ApiSettings.from_environment({**NEEDED, "USERS_TABLE": "u", "PUBLIC_URL": ""}).public_url == ""
+    api = {**NEEDED, "USERS_TABLE": "u", "PUBLIC_URL": "", "ANNOTATION_BUCKET": "b", "ANNOTATION_IMPORT": "f"}
+    assert ApiSettings.from_environment(api).public_url == ""
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from typing import Any, Final
 from aws_lambda_powertools import Logger
 
 from zarrlink.annotations.import_job import ImportJob, ImportParts, run_import
-from zarrlink.annotations.imports import ImportLimits
 from zarrlink.annotations.s3_downloads import S3Downloads
 from zarrlink.annotations.s3_vault import S3Vault
 from zarrlink.annotations.shelf import Shelf
+from zarrlink.annotations.upload import ImportLimits
 from zarrlink.annotations.volume_zip import VolumeData
 from zarrlink.aws_parts import FRESHNESS_S, LazyClient, now_ms, source_opener
 from zarrlink.catalogue.annotations import AnnotationRecord

@@ -11,12 +11,12 @@ from typing import Any, Final
 from aws_lambda_powertools import Logger
 from mangum import Mangum
 
-from zarrlink.annotations.imports import ImportLimits
 from zarrlink.annotations.large_uploads import LargeUploads
 from zarrlink.annotations.s3_downloads import S3Downloads
 from zarrlink.annotations.s3_vault import S3Vault
 from zarrlink.annotations.safe_zip import ZipLimits
 from zarrlink.annotations.shelf import Shelf
+from zarrlink.annotations.upload import ImportLimits
 from zarrlink.annotations.volume_zip import VolumeData
 from zarrlink.aws_errors import service_error
 from zarrlink.aws_parts import FRESHNESS_S, MOST_BYTES, LazyClient, now_ms, source_opener

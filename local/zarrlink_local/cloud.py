@@ -9,9 +9,9 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from zarrlink.annotations.imports import ImportLimits
 from zarrlink.annotations.s3_vault import S3Vault
 from zarrlink.annotations.shelf import Shelf
+from zarrlink.annotations.upload import ImportLimits
 from zarrlink.aws_errors import service_error
 from zarrlink.aws_parts import FRESHNESS_S, MOST_BYTES, source_opener
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations

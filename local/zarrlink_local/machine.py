@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from zarrlink.annotations.imports import ImportLimits
 from zarrlink.annotations.shelf import Shelf
+from zarrlink.annotations.upload import ImportLimits
 from zarrlink.catalogue.annotations_sqlite import SqliteAnnotations
 from zarrlink.catalogue.interface import DatasetRecord
 from zarrlink.catalogue.sqlite import SqliteCatalogue
@@ -42,6 +42,7 @@ class Machine:
     links: SqliteLinks
     catalogue: SqliteCatalogue
     shelf: Shelf
+    vault: FolderVault
     users: SqliteUsers
     library: Library
 
@@ -69,6 +70,10 @@ class Machine:
     def tree(self, record: DatasetRecord) -> FolderTree:
         return FolderTree(Path(record.location))
 
+    def sweep(self) -> None:
+        """Remove what imports that crashed left behind."""
+        self.vault.sweep({record.id for record in self.shelf.annotations.all()})
+
     def set_address(self, address: str) -> None:
         _set_fact(self.file, _ADDRESS, address)
 
@@ -84,12 +89,14 @@ def open_machine(state: Path, allow: tuple[str, ...] = ()) -> Machine:
         AllowedSources.of(allow)
         _set_fact(file, _ALLOWED, "\n".join(allow))
     catalogue, annotations = SqliteCatalogue(file), SqliteAnnotations(file)
+    vault = FolderVault(state.with_name(state.name + ".annotations"))
     return Machine(
         file=file,
         keys=load_or_create_keys(state.with_name(state.name + ".key")),
         links=SqliteLinks(file),
         catalogue=catalogue,
-        shelf=Shelf(annotations, catalogue, FolderVault(state.with_name(state.name + ".annotations")), ImportLimits()),
+        shelf=Shelf(annotations, catalogue, vault, ImportLimits()),
+        vault=vault,
         users=SqliteUsers(file),
         library=Library(
             catalogue,

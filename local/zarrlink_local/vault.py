@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
+from collections.abc import Container
 from pathlib import Path
+from typing import Final
 
-from zarrlink.annotations.sink import FolderSink
+from zarrlink.annotations.sink import FolderSink, sweep_partial
+
+_DAY_NS: Final = 86_400 * 10**9
 
 
 class FolderVault:
@@ -16,6 +21,7 @@ class FolderVault:
         self._top = top.absolute()
 
     def sink(self, annotation_id: str, revision: str) -> tuple[FolderSink, str]:
+        self.sweep()
         folder = self._top / annotation_id / revision
         return FolderSink(folder), str(folder)
 
@@ -23,9 +29,12 @@ class FolderVault:
         folder = self._top / annotation_id
         if not folder.is_dir():
             return
+        newest_ns = max((_written_ns(folder / revision) for revision in revisions), default=None)
         for revision in folder.iterdir():
-            # What another import is writing has a hidden name.
-            if revision.name not in revisions and not revision.name.startswith("."):
+            # What another import is writing has a hidden name; one that has written and is not yet known of began after
+            # the newest of these was there.
+            younger = newest_ns is not None and _written_ns(revision) > newest_ns
+            if revision.name not in revisions and not revision.name.startswith(".") and not younger:
                 shutil.rmtree(revision, ignore_errors=True)
         if not revisions:
             shutil.rmtree(folder, ignore_errors=True)
@@ -35,3 +44,24 @@ class FolderVault:
         # The annotation's own folder goes with the last revision, and not while another is being written.
         with contextlib.suppress(OSError):
             (self._top / annotation_id).rmdir()
+
+    def sweep(self, known: Container[str] | None = None) -> None:
+        """Remove what imports that crashed left behind. `known`: the annotations that there are; what has been of none
+        for a day goes too."""
+        if not self._top.is_dir():
+            return
+        for folder in self._top.iterdir():
+            sweep_partial(folder)
+            with contextlib.suppress(OSError):
+                # An import that has just ended is about to be known.
+                lost = known is not None and folder.name not in known
+                if lost and time.time_ns() - max(map(_written_ns, [folder, *folder.iterdir()])) > _DAY_NS:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _written_ns(folder: Path) -> int:
+    """When the last object was put into a revision; 0 where it is not there."""
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -31,12 +31,12 @@ from zarrlink.annotations import volume_zip, zip_writer
 from zarrlink.annotations.download import download, safe_file_name
 from zarrlink.annotations.imports import import_annotation
 from zarrlink.annotations.manifest import Manifest
-from zarrlink.annotations.nml_facts import read_facts
 from zarrlink.annotations.safe_zip import SafeZip, ZipLimits
 from zarrlink.annotations.sink import FolderSink
 from zarrlink.errors import CorruptFile, InvalidRequest, SourceChanged
 from zarrlink.formats.block_pack import Kind
 from zarrlink.formats.lz4_block import decode_lz4
+from zarrlink.formats.nml import parse
 from zarrlink.geometry import Mag
 from zarrlink.storage.files import LocalFiles
 from zarrlink.storage.memory import MemorySource
@@ -110,7 +110,7 @@ def test_all_that_is_not_volume_data_stays(tmp_path: Path) -> None:
     files = files_of(data)
     assert list(files) == ["sample__explorational.nml", "data_0_a.zip", "editedMappingEdges_0_a.zip", "data_1_b.zip"]
     assert files["editedMappingEdges_0_a.zip"] == edits
-    facts = read_facts(files["sample__explorational.nml"])
+    facts = parse(files["sample__explorational.nml"])
     assert [(volume.location, volume.format) for volume in facts.volumes] == [
         ("data_0_a.zip", "wkw"),
         ("data_1_b.zip", "wkw"),
@@ -175,7 +175,7 @@ def test_data_zips_are_stored_in_the_outer_one(tmp_path: Path) -> None:
 def test_without_volume_data_there_is_an_nml_without_locations(tmp_path: Path) -> None:
     made, data = downloaded(*imported(annotation_zip(OVER_FALLBACK), tmp_path), None)
     assert (made.media_type, made.file_name) == ("application/zip", "sample__explorational.zip")
-    assert [volume.location for volume in read_facts(files_of(data)["sample__explorational.nml"]).volumes] == [None]
+    assert [volume.location for volume in parse(files_of(data)["sample__explorational.nml"]).volumes] == [None]
     assert len(files_of(data)) == 1
     imported(data, tmp_path)
 

@@ -34,9 +34,10 @@ from builders.annotation_zips import (
     zip_of,
 )
 from builders.imported import Found, blocks_of, imported
-from zarrlink.annotations.imports import ImportLimits, import_annotation
+from zarrlink.annotations.imports import import_annotation
 from zarrlink.annotations.safe_zip import ZipLimits
 from zarrlink.annotations.sink import FolderSink, MemorySink
+from zarrlink.annotations.upload import ImportLimits
 from zarrlink.errors import InvalidRequest, SourceUnavailable
 from zarrlink.formats.block_pack import Kind, block_code
 from zarrlink.geometry import BoundingBox, Mag, VoxelSize
@@ -306,7 +307,7 @@ FRAME = blosc(BLOCK)
 @pytest.mark.parametrize(
     ("upload", "named"),
     [
-        pytest.param(lambda: b"", "not XML", id="nothing"),
+        pytest.param(lambda: b"", "ends too early", id="nothing"),
         pytest.param(lambda: b"PK\3\4" + bytes(100), "no zip", id="no-zip"),
         pytest.param(lambda: b"hello", "not XML", id="no-nml"),
         pytest.param(lambda: zip_of({"a.zip": EMPTY_ZIP}), "0 NML files", id="no-nml-in-zip"),

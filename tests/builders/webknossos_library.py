@@ -61,6 +61,18 @@ def write_by_library(file: Path, blocks: dict[Vec3, NDArray[Any]], *, fallback_l
         _run("write", str(file), given.name)
 
 
+def download_by_library(address: str, token: str, annotation_id: str) -> LibraryAnnotation:
+    """An annotation of a server as the library's `Annotation.download` gets it."""
+    found: LibraryAnnotation = pickle.loads(_run("download", address, token, annotation_id))
+    return found
+
+
+def upload_by_library(address: str, token: str, file: Path) -> str:
+    """Load a file and send it to a server with the library's `Annotation.upload`; gives the id that it has there."""
+    found: str = pickle.loads(_run("upload", address, token, str(file)))
+    return found
+
+
 def _run(*arguments: str) -> bytes:
     with tempfile.NamedTemporaryFile(suffix=".pickle") as answer:
         environment = {**os.environ, "WEBKNOSSOS_SKIP_VERSION_CHECK": "True", "PYTHONWARNINGS": "ignore"}
@@ -74,9 +86,28 @@ def _run(*arguments: str) -> bytes:
 
 
 def _read(file: str) -> LibraryAnnotation:
-    from webknossos import Annotation, Dataset
+    from webknossos import Annotation
 
-    annotation = Annotation.load(file)
+    return _facts(Annotation.load(file))
+
+
+def _download(address: str, token: str, annotation_id: str) -> LibraryAnnotation:
+    from webknossos import Annotation, webknossos_context
+
+    with webknossos_context(address, token=token):
+        return _facts(Annotation.download(annotation_id))
+
+
+def _upload(address: str, token: str, file: str) -> str:
+    from webknossos import Annotation, webknossos_context
+
+    with webknossos_context(address, token=token):
+        return str(Annotation.load(file).upload()).rpartition("/")[2]
+
+
+def _facts(annotation: Any) -> LibraryAnnotation:
+    from webknossos import Dataset
+
     volumes = {}
     for layer in annotation._volume_layers:
         mags: dict[Mag, Blocks] = {}
@@ -134,7 +165,5 @@ def _write(file: str, given: str) -> None:
 if __name__ == "__main__":
     sys.modules["builders.webknossos_library"] = sys.modules["__main__"]
     LibraryAnnotation.__module__ = LibraryVolume.__module__ = "builders.webknossos_library"
-    if sys.argv[1] == "read":
-        Path(sys.argv[-1]).write_bytes(pickle.dumps(_read(sys.argv[2])))
-    else:
-        _write(*sys.argv[2:-1])
+    verb: Any = {"read": _read, "write": _write, "download": _download, "upload": _upload}[sys.argv[1]]
+    Path(sys.argv[-1]).write_bytes(pickle.dumps(verb(*sys.argv[2:-1])))

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from builders.annotation_zips import Volume, annotation_zip, voxels, wkw_data, zip_of
-from zarrlink.annotations.imports import ImportLimits
 from zarrlink.annotations.manifest import MANIFEST_KEY
 from zarrlink.annotations.shelf import Shelf, Upload, Vault
+from zarrlink.annotations.upload import ImportLimits
 from zarrlink.catalogue.annotations import AnnotationRecord
 from zarrlink.catalogue.annotations_memory import MemoryAnnotations
 from zarrlink.catalogue.memory import MemoryCatalogue

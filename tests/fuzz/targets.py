@@ -28,10 +28,11 @@ with atheris.instrument_imports(include=["zarrlink"], enable_loader_override=Fal
     from builders.nml_files import sample
     from builders.wkw_files import LayerFiles, dataset, description, noise, pyramid, ramp, volume_header, wkw_file
     from builders.zarr_trees import answer
-    from zarrlink.annotations.imports import ImportLimits, import_annotation
+    from zarrlink.annotations.imports import import_annotation
     from zarrlink.annotations.manifest import Manifest
     from zarrlink.annotations.safe_zip import SafeZip, ZipLimits
     from zarrlink.annotations.sink import MemorySink
+    from zarrlink.annotations.upload import ImportLimits
     from zarrlink.annotations.zarr3_chunks import ChunkForm
     from zarrlink.byte_range import ByteRange, parse_range
     from zarrlink.errors import (

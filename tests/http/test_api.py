@@ -321,6 +321,7 @@ def test_wrong_methods_are_named(client: TestClient) -> None:
 def test_the_openapi_describes_every_route(client: TestClient) -> None:
     document = client.get("/api/openapi.json").json()
     assert set(document["paths"]) == {
+        "/api/buildinfo",
         "/api/datasets",
         LINKS,
         f"{LINKS}/byAnnotation/{{source_id}}",
@@ -337,6 +338,12 @@ def test_the_openapi_describes_every_route(client: TestClient) -> None:
         for operation in path.values():
             assert operation["summary"]
             assert "application/problem+json" in operation["responses"]["401"]["content"]
+
+
+def test_anybody_is_told_which_versions_are_served(client: TestClient) -> None:
+    """WEBKNOSSOS's library asks this before it knows where to send its token."""
+    answer = client.get("/api/buildinfo").json()
+    assert answer == {"httpApiVersioning": {"currentApiVersion": 16, "oldestSupportedApiVersion": 10}}
 
 
 def test_user_tokens_are_kept_only_as_hashes(machine: Machine) -> None:

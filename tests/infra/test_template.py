@@ -124,6 +124,11 @@ def test_every_parameter_refuses_what_does_not_fit(template: dict[str, Any]) -> 
             ["", "https://links.example.org", "http://127.0.0.1:8080/v1"],
             ["links.example.org", "https://a/"],
         ),
+        (
+            "AllowedSources",
+            ["", "s3://other/volumes", "https://host/a s3://b/c"],
+            ["/etc", "file:///etc", "https://a  https://b"],
+        ),
     ],
 )
 def test_patterns(template: dict[str, Any], name: str, fits: list[str], not_so: list[str]) -> None:

@@ -243,7 +243,7 @@ def test_a_bucket_of_another_region_is_refused_with_both(capsys, aws: MotoAws) -
 
 @pytest.mark.parametrize("error", ["301 Moved Permanently", "400 Bad Request", "403 Forbidden"])
 def test_s3_tells_the_region_when_it_refuses_too(error: str) -> None:
-    made = stack.Stack("s", REGION, ADDRESS, "l", "c", "a", "b", "u", "k", frozenset({"far-away"}))
+    made = stack.Stack("s", REGION, ADDRESS, "l", "c", "a", "b", "u", "k", "", frozenset({"far-away"}))
     with CannedServer(answer(error, x_amz_bucket_region="us-west-2")) as server:
         client = boto3.client("s3", endpoint_url=server.endpoint, region_name=REGION)
         with pytest.raises(InvalidRequest, match="us-west-2"):

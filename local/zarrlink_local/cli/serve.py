@@ -63,6 +63,7 @@ def serve(
     """Serve the datasets below DIR: Zarr links, their pages and the API, on loopback."""
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
     machine = open_machine(state, allow)
+    machine.sweep()
     for folder in data:
         for record in register_below(
             folder, machine.catalogue, now_ms(), lambda text: click.echo(f"left out: {text}", err=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
-from zarrlink.annotations.manifest import NML_KEY, EditedMapping, Manifest, PackedVolume
-from zarrlink.annotations.nml_facts import relocate
+from zarrlink.annotations.manifest import UNNAMED, EditedMapping, Manifest, PackedVolume
+from zarrlink.annotations.nml_tags import PIECE_BYTES, NewTag, read_nml
 from zarrlink.annotations.pack_reader import is_written, open_index, read_entries, read_part
 from zarrlink.annotations.volume_zip import VolumeData, most_bytes, volume_zip
 from zarrlink.annotations.zip_directory import FULL_32
@@ -15,8 +16,8 @@ from zarrlink.annotations.zip_writer import ZipWriter
 from zarrlink.byte_range import ByteRange
 from zarrlink.storage.interface import ByteSource
 
-PIECE_BYTES: Final = 2**20
-MAX_NAME_CHARACTERS: Final = 120
+# Of UTF-8: file systems take 255 with what is put before and after it.
+MAX_NAME_BYTES: Final = 180
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ def download(
 
     Without volume layers it is the NML; else a zip, also where `volume_data` is None. A volume of which nothing would
     be written has no data zip and no `location` in the NML, since WEBKNOSSOS refuses data zips without any block.
-    Nothing is kept in memory but the NML and the list of files.
+    Nothing is kept in memory but the list of files. The NML is the uploaded one but for `location` and `format`.
 
     While the body is read, CorruptFile, SourceChanged and SourceUnavailable may be raised. Whoever sends it must then
     break off: a zip has its directory at the end, so one that was cut short has none, or (for lenient readers) that of
@@ -43,42 +44,39 @@ def download(
     """
     stem = safe_file_name(manifest.name if name is None else name)
     if not manifest.volumes:
-        return Download("application/xml", f"{stem}.nml", _nml(source))
+        return Download("application/xml", f"{stem}.nml", read_nml(source))
     return Download("application/zip", f"{stem}.zip", _zip(manifest, source, volume_data, stem))
 
 
 def data_zip_name(manifest: Manifest, volume: PackedVolume) -> str:
     """The `location` of a volume, as WEBKNOSSOS calls it."""
-    label = safe_file_name(volume.name or "Volume")
+    label = safe_file_name(volume.name or UNNAMED)
     return f"data_{label}.zip" if len(manifest.volumes) == 1 else f"data_{volume.id}_{label}.zip"
 
 
 def safe_file_name(name: str) -> str:
     """The name with what no file's name may have replaced."""
     kept = "".join(letter if letter.isprintable() and letter not in '/\\:"' else "_" for letter in name)
-    return kept.strip(" .")[:MAX_NAME_CHARACTERS] or "annotation"
-
-
-async def _nml(source: ByteSource) -> AsyncIterator[bytes]:
-    yield bytes((await read_part(source, NML_KEY, None)).data)
+    short = kept.strip(" .").encode()[:MAX_NAME_BYTES].decode(errors="ignore")
+    return short.strip(" .") or "annotation"
 
 
 async def _zip(
     manifest: Manifest, source: ByteSource, volume_data: VolumeData | None, stem: str
 ) -> AsyncIterator[bytes]:
     writer = ZipWriter()
-    locations: dict[int, tuple[str | None, str | None]] = {}
-    for place, volume in enumerate(manifest.volumes):
-        if volume_data is not None and await _has_blocks(source, volume):
-            locations[place] = (data_zip_name(manifest, volume), volume_data)
-        else:
-            locations[place] = (None, volume_data or volume.format)
-    nml = await read_part(source, NML_KEY, None)
-    yield writer.file(f"{stem}.nml", relocate(bytes(nml.data), locations))
-    for place, volume in enumerate(manifest.volumes):
-        location = locations[place][0]
-        if volume_data is not None and location is not None:
-            yield writer.begin(location, above_4_gib=most_bytes(volume) >= FULL_32)
+    tags: list[NewTag] = []
+    for volume in manifest.volumes:
+        written = volume_data is not None and await _has_blocks(source, volume)
+        location = data_zip_name(manifest, volume) if written else None
+        tags.append(NewTag(volume.nml_offset, location, volume_data or volume.format))
+    yield writer.begin(f"{stem}.nml", above_4_gib=False, deflated=True)
+    async for piece in read_nml(source, tags):
+        yield await asyncio.to_thread(writer.piece, piece)
+    yield writer.end()
+    for volume, tag in zip(manifest.volumes, tags, strict=True):
+        if volume_data is not None and tag.location is not None:
+            yield writer.begin(tag.location, above_4_gib=most_bytes(volume) >= FULL_32)
             async for piece in volume_zip(source, manifest, volume, volume_data):
                 yield writer.piece(piece)
             yield writer.end()

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
-from zarrlink.annotations.imports import ImportLimits
 from zarrlink.annotations.safe_zip import ZipLimits
 from zarrlink.annotations.shelf import Shelf, Upload
+from zarrlink.annotations.upload import ImportLimits
 from zarrlink.aws_errors import service_error
 from zarrlink.catalogue.annotations import AnnotationRecord
 from zarrlink.catalogue.uploads_dynamodb import DynamoUploads

@@ -6,9 +6,8 @@ Nothing is trusted, memory is bounded by the list of files, and nothing of an im
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -23,27 +22,19 @@ from zarrlink.annotations.manifest import (
     PackedVolume,
     edited_mapping_key,
 )
-from zarrlink.annotations.nml_facts import NmlFacts, VolumeFacts, read_facts
+from zarrlink.annotations.nml_facts import NmlFacts, VolumeFacts
 from zarrlink.annotations.pack_writer import write_mag
-from zarrlink.annotations.safe_zip import PIECE_BYTES, SafeZip, ZipLimits
+from zarrlink.annotations.safe_zip import PIECE_BYTES, SafeZip
 from zarrlink.annotations.sink import PackSink
+from zarrlink.annotations.upload import ImportLimits, OpenUpload, open_upload
 from zarrlink.annotations.wkw_zip import wkw_mags
 from zarrlink.annotations.zarr3_zip import zarr3_mags
 from zarrlink.annotations.zip_directory import ZipEntry
 from zarrlink.errors import CorruptFile, InvalidRequest, brief
-from zarrlink.geometry import VoxelSize
 
 Progress = Callable[[int, int], None]
 """Told how many bytes of volume data are done, of how many."""
 MAX_MAGS: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class ImportLimits:
-    """What an upload may have at most. `zip.unpacked_bytes` counts for the upload, and for all data zips together."""
-
-    zip: ZipLimits = field(default_factory=ZipLimits)
-    nml_bytes: int = 2**28
 
 
 def import_annotation(
@@ -61,8 +52,16 @@ def import_annotation(
     `name`: the annotation's, where the upload is a bare NML. Finishes the sink, or aborts it on any error.
     Raises InvalidRequest for what is wrong with the upload, SourceUnavailable where the sink fails.
     """
+    limits = limits or ImportLimits()
+    return import_opened(open_upload(upload, limits, name), sink, scratch=scratch, limits=limits, progress=progress)
+
+
+def import_opened(
+    upload: OpenUpload, sink: PackSink, *, scratch: Path, limits: ImportLimits, progress: Progress
+) -> Manifest:
+    """The same for an upload that was opened before."""
     try:
-        manifest = _Import(sink, scratch, limits or ImportLimits(), progress).run(upload, name)
+        manifest = _Import(upload, sink, scratch, limits, progress).run()
         sink.write(MANIFEST_KEY, [manifest.to_json()])
         sink.finish()
     except CorruptFile as error:
@@ -74,53 +73,19 @@ def import_annotation(
     return manifest
 
 
-def annotation_id_of(upload: BinaryIO, limits: ImportLimits) -> str | None:
-    """The id that an upload's NML names, None where it names none. Raises InvalidRequest as `import_annotation`."""
-    upload.seek(0)
-    if upload.read(2) != b"PK":
-        upload.seek(0)
-        return read_facts(upload.read(limits.nml_bytes)).annotation_id
-    found = SafeZip(upload, limits.zip)
-    nmls = [entry for name, entry in found.entries.items() if name.lower().endswith(".nml")]
-    return read_facts(found.read(nmls[0], limits.nml_bytes)).annotation_id if len(nmls) == 1 else None
-
-
 class _Import:
-    def __init__(self, sink: PackSink, scratch: Path, limits: ImportLimits, progress: Progress) -> None:
+    def __init__(
+        self, upload: OpenUpload, sink: PackSink, scratch: Path, limits: ImportLimits, progress: Progress
+    ) -> None:
+        self._upload = upload
         self._sink = sink
         self._scratch = scratch
         self._limits = limits
         self._progress = progress
         self._unpacked = self._done = self._total = 0
 
-    def run(self, upload: BinaryIO, name: str) -> Manifest:
-        upload.seek(0)
-        start = upload.read(4)
-        if start in (b"PK\3\4", b"PK\5\6"):
-            return self._zip(SafeZip(upload, self._limits.zip))
-        length = upload.seek(0, io.SEEK_END)
-        if length > self._limits.nml_bytes:
-            raise InvalidRequest(f"the NML has {length} bytes; at most {self._limits.nml_bytes} are accepted")
-        upload.seek(0)
-        return self._nml(upload.read(), name, None)
-
-    def _zip(self, upload: SafeZip) -> Manifest:
-        files = {
-            name: entry
-            for name, entry in upload.entries.items()
-            # What macOS and its kin put beside files.
-            if not name.startswith("__MACOSX/") and not name.rpartition("/")[2].startswith(".")
-        }
-        nmls = [name for name in files if name.lower().endswith(".nml")]
-        if len(nmls) != 1:
-            raise InvalidRequest(f"the upload has {len(nmls)} NML files; a download of one annotation has exactly one")
-        stem = nmls[0].rpartition("/")[2][: -len(".nml")]
-        data = upload.read(files.pop(nmls[0]), self._limits.nml_bytes)
-        return self._nml(data, stem or "annotation", (upload, files))
-
-    def _nml(self, data: bytes, name: str, source: tuple[SafeZip, dict[str, ZipEntry]] | None) -> Manifest:
-        facts = read_facts(data)
-        files = source[1] if source else {}
+    def run(self) -> Manifest:
+        facts, files, source = self._upload.facts, self._upload.files, self._upload.zip
         wanted = _data_files(facts, files, bare=source is None)
         edited = _edited_files(facts, files)
         for unknown in files.keys() - {entry.name for entry in [*wanted.values(), *edited.values()]}:
@@ -130,20 +95,20 @@ class _Import:
         for place, volume in enumerate(facts.volumes):
             packed = _without_data(volume)
             if source and place in wanted:
-                packed = self._volume(source[0], wanted[place], place, packed)
+                packed = self._volume(source, wanted[place], place, packed)
             if source and place in edited:
-                packed = replace(packed, edited_mapping=self._edited(source[0], edited[place], place))
+                packed = replace(packed, edited_mapping=self._edited(source, edited[place], place))
             volumes.append(packed)
         self._progress(self._total, self._total)
-        self._sink.write(NML_KEY, [data])
+        self._sink.write(NML_KEY, self._upload.nml_pieces())
         return Manifest(
-            name=name,
+            name=self._upload.name,
             dataset_name=facts.dataset_name,
             organization=facts.organization,
             dataset_id=facts.dataset_id,
             annotation_id=facts.annotation_id,
             username=facts.username,
-            voxel_size=None if facts.scale is None else VoxelSize(facts.scale, facts.unit),
+            voxel_size=facts.voxel_size,
             volumes=tuple(volumes),
             trees=facts.trees,
             nodes=facts.nodes,
@@ -183,7 +148,7 @@ def _data_files(facts: NmlFacts, files: dict[str, ZipEntry], *, bare: bool) -> d
     """The data zip of each volume that has one, by the volume's place in the NML."""
     wanted: dict[int, ZipEntry] = {}
     for place, volume in enumerate(facts.volumes):
-        if (volume.format or "wkw") not in ("wkw", "zarr3"):
+        if volume.format not in ("wkw", "zarr3"):
             raise InvalidRequest(f"a volume of the NML has the format {brief(volume.format)}; accepted: wkw, zarr3")
         if volume.location is None:
             continue
@@ -219,7 +184,7 @@ def _without_data(volume: VolumeFacts) -> PackedVolume:
     return PackedVolume(
         id=volume.id,
         name=volume.name,
-        format=volume.format or "wkw",
+        format=volume.format,
         element_class=None,
         fallback_layer=volume.fallback_layer,
         largest_segment_id=volume.largest_segment_id,
@@ -228,6 +193,7 @@ def _without_data(volume: VolumeFacts) -> PackedVolume:
         edited_mapping=None,
         block_side=None,
         mags=(),
+        nml_offset=volume.nml_offset,
     )
 
 

@@ -17,6 +17,8 @@ from zarrlink.geometry import BoundingBox, Mag, VoxelSize
 MANIFEST_KEY: Final = "annotation.json"
 NML_KEY: Final = "annotation.nml"
 VERSION: Final = 1
+UNNAMED: Final = "Volume"
+"""What a volume layer is called that has no name, as in old files."""
 MAX_BYTES: Final = 4 * 2**20
 _FORMATS: Final = ("wkw", "zarr3")
 # What JSON readers keep exact, and what a segment id of 64 bits may need.
@@ -59,6 +61,7 @@ class PackedVolume:
     """One volume layer. `id`, `name`, ... as in the NML (`name` None in old ones); `format`: the one it came in.
 
     `element_class` and `block_side` are None where there was no volume data to tell them. `mags`: finest first.
+    `nml_offset`: the byte of the NML at which its tag starts.
     """
 
     id: int
@@ -72,6 +75,7 @@ class PackedVolume:
     edited_mapping: EditedMapping | None
     block_side: int | None
     mags: tuple[PackedMag, ...]
+    nml_offset: int = 0
 
     @property
     def block_bytes(self) -> int:
@@ -176,6 +180,7 @@ def _volume_json(volume: PackedVolume) -> dict[str, Any]:
         "mappingName": volume.mapping_name,
         "mappingIsLocked": volume.mapping_is_locked,
         "editedMapping": edited and {"key": edited.key, "name": edited.name, "bytes": edited.file_bytes},
+        "nmlOffset": volume.nml_offset,
         "blockSide": volume.block_side,
         "mags": [
             {
@@ -216,6 +221,7 @@ def _volume(fields: Fields, place: int) -> PackedVolume:
         edited_mapping=_edited_mapping(fields, place),
         block_side=side,
         mags=mags,
+        nml_offset=fields.whole("nmlOffset", _MAX_COUNT),
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
-from zarrlink.annotations.imports import ImportLimits, Progress, annotation_id_of, import_annotation
+from zarrlink.annotations.imports import Progress, import_opened
 from zarrlink.annotations.manifest import Manifest
 from zarrlink.annotations.sink import PackSink
+from zarrlink.annotations.upload import ImportLimits, OpenUpload, open_upload
 from zarrlink.catalogue.annotations import AnnotationRecord, Annotations
 from zarrlink.catalogue.interface import Catalogue, DatasetRecord
 from zarrlink.errors import InvalidRequest
@@ -45,6 +46,16 @@ class Upload:
     owner: str
     scratch: Path
     dataset: DatasetRecord | None = None
+    _opened: list[OpenUpload] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def opened(self, limits: ImportLimits) -> OpenUpload:
+        """With its NML read, which takes a while, and is done once. Raises InvalidRequest."""
+        if not self._opened:
+            stem = self.name.rpartition(".")[0] or self.name
+            # It is shown in lists and terminals.
+            printable = "".join(letter if letter.isprintable() else "_" for letter in stem)
+            self._opened.append(open_upload(self.file, limits, printable))
+        return self._opened[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +109,7 @@ class Shelf:
 
     def earlier(self, upload: Upload) -> AnnotationRecord | None:
         """The owner's annotation that was imported from the same one of WEBKNOSSOS. Raises InvalidRequest."""
-        source_id = annotation_id_of(upload.file, self.limits)
+        source_id = upload.opened(self.limits).facts.annotation_id
         if not source_id:
             return None
         found = [record for record in self.annotations.all() if record.source_id == source_id]
@@ -114,11 +125,9 @@ class Shelf:
         self, upload: Upload, annotation_id: str, revision: str, now_ms: int, progress: Progress
     ) -> AnnotationRecord:
         sink, location = self.vault.sink(annotation_id, revision)
-        stem = upload.name.rpartition(".")[0] or upload.name
         try:
-            manifest = import_annotation(
-                upload.file, sink, scratch=upload.scratch, limits=self.limits, progress=progress, name=stem
-            )
+            opened = upload.opened(self.limits)
+            manifest = import_opened(opened, sink, scratch=upload.scratch, limits=self.limits, progress=progress)
             dataset = upload.dataset or self.dataset_of(manifest)
         except BaseException:
             self.vault.discard(annotation_id, revision)

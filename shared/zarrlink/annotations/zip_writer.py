@@ -1,7 +1,7 @@
 """Writing a zip piece by piece, without ever going back.
 
 Source: PKWARE APPNOTE 6.3.10. Files whose bytes are at hand have their sizes in front; one whose bytes come bit by bit
-is stored, with its sizes and checksum behind it (a data descriptor), which readers find by the directory.
+has its sizes and checksum behind it (a data descriptor), which readers find by the directory.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class ZipWriter:
         self._entries = 0
         self._at = 0
         self._open: tuple[bytes, int, bool] | None = None
-        self._crc = self._length = 0
+        self._packer: zlib._Compress | None = None
+        self._crc = self._length = self._packed = 0
 
     def file(self, name: str, data: bytes) -> bytes:
         """A whole file, deflated where that makes it smaller."""
@@ -53,34 +54,40 @@ class ZipWriter:
         self._remember(raw_name, _UTF8, method, sizes, offset)
         return self._sent(header + raw_name + packed)
 
-    def begin(self, name: str, *, above_4_gib: bool) -> bytes:
-        """The front of a stored file that `piece` and `end` continue. `above_4_gib`: whether it may get so large."""
+    def begin(self, name: str, *, above_4_gib: bool, deflated: bool = False) -> bytes:
+        """The front of a file that `piece` and `end` continue. `above_4_gib`: whether it may get so large."""
         raw_name, offset = name.encode(), self._at
         extra = struct.pack("<2H2Q", 1, 16, 0, 0) if above_4_gib else b""
         size = FULL_32 if above_4_gib else 0
         version = _VERSION_64 if above_4_gib else _VERSION
-        flags = _UTF8 | _DESCRIPTOR
+        flags, method = _UTF8 | _DESCRIPTOR, DEFLATED if deflated else STORED
         lengths = (len(raw_name), len(extra))
-        header = LOCAL_HEADER.pack(b"PK\3\4", version, flags, STORED, 0, _DATE, 0, size, size, *lengths)
-        self._open, self._crc, self._length = (raw_name, offset, above_4_gib), 0, 0
+        header = LOCAL_HEADER.pack(b"PK\3\4", version, flags, method, 0, _DATE, 0, size, size, *lengths)
+        self._open = raw_name, offset, above_4_gib
+        self._packer = zlib.compressobj(_LEVEL, wbits=-zlib.MAX_WBITS) if deflated else None
+        self._crc = self._length = self._packed = 0
         return self._sent(header + raw_name + extra)
 
     def piece(self, data: bytes) -> bytes:
         self._crc = zlib.crc32(data, self._crc)
         self._length += len(data)
-        return self._sent(data)
+        packed = data if self._packer is None else self._packer.compress(data)
+        self._packed += len(packed)
+        return self._sent(packed)
 
     def end(self) -> bytes:
         """What closes the file that was begun."""
         if self._open is None:
             raise ValueError("no file was begun")
         raw_name, offset, above_4_gib = self._open
+        rest = b"" if self._packer is None else self._packer.flush()
+        self._packed += len(rest)
         if self._length >= FULL_32 and not above_4_gib:
             raise ValueError("a file of a zip became larger than was said")
         self._open = None
-        sizes = (self._crc, self._length, self._length)
-        self._remember(raw_name, _UTF8 | _DESCRIPTOR, STORED, sizes, offset)
-        return self._sent(struct.pack("<4sI2Q" if above_4_gib else "<4s3I", b"PK\7\x08", *sizes))
+        sizes = (self._crc, self._packed, self._length)
+        self._remember(raw_name, _UTF8 | _DESCRIPTOR, STORED if self._packer is None else DEFLATED, sizes, offset)
+        return self._sent(rest + struct.pack("<4sI2Q" if above_4_gib else "<4s3I", b"PK\7\x08", *sizes))
 
     def close(self) -> Iterator[bytes]:
         """The directory."""

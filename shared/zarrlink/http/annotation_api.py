@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
@@ -19,7 +20,7 @@ from zarrlink.annotations.downloads import Downloads, Elsewhere, disposition
 from zarrlink.annotations.manifest import Manifest
 from zarrlink.annotations.shelf import Shelf, Upload
 from zarrlink.catalogue.annotations import AnnotationRecord
-from zarrlink.errors import InvalidRequest, UnknownKey
+from zarrlink.errors import InvalidRequest, SourceUnavailable, UnknownKey
 from zarrlink.http.api_models import AnnotationBody, AnnotationLayerBody, Message, UploadedBody
 from zarrlink.http.sign_in import SignedIn
 from zarrlink.library import Library, Subject
@@ -27,6 +28,8 @@ from zarrlink.users.interface import User
 
 # WEBKNOSSOS's kinds of annotations, as they stand in older addresses; every one of ours is the first.
 Kind = Literal["Explorational", "Task", "CompoundTask", "CompoundProject", "CompoundTaskType"]
+
+IMPORTS_AT_ONCE: Final = 2
 
 
 def mine(annotation_id: str, user: SignedIn, request: Request) -> AnnotationRecord:
@@ -43,6 +46,8 @@ Mine = Annotated[AnnotationRecord, Depends(mine)]
 
 def add_routes(api: APIRouter, shelf: Shelf, library: Library, downloads: Downloads, now_ms: Callable[[], int]) -> None:
     """Add the routes to the API's."""
+    # Threads of their own: those that chunks are read and decoded by must not wait for imports.
+    importers = ThreadPoolExecutor(IMPORTS_AT_ONCE, "zarrlink-import")
 
     @api.get("/annotations/readable", summary="Your annotations, by name")
     def readable(user: SignedIn) -> list[AnnotationBody]:
@@ -57,11 +62,20 @@ def add_routes(api: APIRouter, shelf: Shelf, library: Library, downloads: Downlo
                 if len(given) != 1:
                     raise InvalidRequest(f"one file is imported at a time, an .nml or a .zip; {len(given)} were sent")
                 dataset_id = form.get("datasetId")
-                record = await asyncio.to_thread(
-                    _import, shelf, now_ms(), given[0], user, dataset_id if isinstance(dataset_id, str) else None
+                record = await asyncio.get_running_loop().run_in_executor(
+                    importers,
+                    _import,
+                    shelf,
+                    now_ms(),
+                    given[0],
+                    user,
+                    dataset_id if isinstance(dataset_id, str) else None,
                 )
         except MultiPartException as error:
             raise InvalidRequest("the body is not multipart/form-data with one file") from error
+        except OSError as error:
+            # Of the folder for temporary files, where the upload waits.
+            raise SourceUnavailable(f"an upload cannot be kept: {error.strerror}") from error
         return UploadedBody(
             annotation={"typ": "Explorational", "id": record.id}, messages=[{"success": "Successfully uploaded file"}]
         )

@@ -21,6 +21,7 @@ from zarrlink.http import problems
 from zarrlink.http.annotation_api import add_routes
 from zarrlink.http.api_models import (
     PROBLEM_ANSWERS,
+    BuildInfo,
     DatasetBody,
     LinkBody,
     LinkChangeBody,
@@ -90,6 +91,12 @@ def _routes(services: ApiServices) -> APIRouter:  # noqa: C901 (a list of routes
         return link_body(link, services.keys, services.public_url, left_out)
 
     api = APIRouter(prefix="/api", responses=PROBLEM_ANSWERS)
+
+    @api.get("/buildinfo", summary="Which versions of the API are served, as WEBKNOSSOS's library asks before all else")
+    def build_info() -> BuildInfo:
+        return BuildInfo(
+            httpApiVersioning={"currentApiVersion": CURRENT_VERSION, "oldestSupportedApiVersion": OLDEST_VERSION}
+        )
 
     @api.get("/datasets", summary="The datasets that links can be made to", dependencies=[Depends(signed_in)])
     def datasets() -> list[DatasetBody]:

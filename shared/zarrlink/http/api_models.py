@@ -107,6 +107,12 @@ class LinkBody(BaseModel):
     leftOut: list[str] = Field([], description="Why layers of the dataset are not in the link; only when it is made.")  # noqa: N815
 
 
+class BuildInfo(BaseModel):
+    """The part of WEBKNOSSOS's answer that its library reads."""
+
+    httpApiVersioning: dict[str, int]  # noqa: N815
+
+
 class DatasetBody(BaseModel):
     """A dataset that links can be made to."""
 

@@ -24,6 +24,8 @@ from zarrlink.library import Library, Subject
 
 # A box of 512^3 voxels of eight bytes.
 MAX_CUTOUT_BYTES: Final = 2**30
+# Slices are read some at a time, at least one.
+MAX_SLICE_BYTES: Final = 2**26
 SLAB_BYTES: Final = 16 * 2**20
 Whole = Annotated[int, Query(ge=-MAX_COORDINATE, le=MAX_COORDINATE)]
 Side = Annotated[int, Query(ge=1, le=MAX_COORDINATE)]
@@ -53,7 +55,12 @@ def create_cutout_routes(library: Library, catalogue: Catalogue) -> APIRouter:
         height: Side,
         depth: Side,
         mag: str = "1",
+        half_byte: Annotated[bool, Query(alias="halfByte")] = False,  # noqa: FBT002
+        mapping_name: Annotated[str | None, Query(alias="mappingName")] = None,
     ) -> StreamingResponse:
+        # Other voxels than those that are stored: never in silence.
+        if half_byte or mapping_name:
+            raise InvalidRequest("halfByte and mappingName are not served here; a link can be made under a mapping")
         record = catalogue.get(dataset_id)
         if record is None:
             raise UnknownKey("there is no such dataset")
@@ -68,6 +75,8 @@ def create_cutout_routes(library: Library, catalogue: Catalogue) -> APIRouter:
         length = math.prod(box.size) * box.voxel_bytes
         if length > MAX_CUTOUT_BYTES:
             raise InvalidRequest(f"the box has {length} bytes; at most {MAX_CUTOUT_BYTES} are sent at once")
+        if length // depth > MAX_SLICE_BYTES:
+            raise InvalidRequest(f"a slice of the box has more than {MAX_SLICE_BYTES} bytes: ask for a narrower one")
         headers = {"content-length": str(length), "cache-control": "no-store"}
         return StreamingResponse(_slabs(volume, box), media_type="application/octet-stream", headers=headers)
 
@@ -75,7 +84,10 @@ def create_cutout_routes(library: Library, catalogue: Catalogue) -> APIRouter:
 
 
 async def _slabs(volume: Volume, box: _Box) -> AsyncIterator[bytes]:
-    """The voxels of a box: channels fastest, then x, y, z; little-endian. A failure breaks them off."""
+    """The voxels of a box: channels fastest, then x, y, z; little-endian.
+
+    A failure breaks them off, before the length that was announced.
+    """
     (x, y, z), (width, height, depth) = box.start, box.size
     # Whole blocks of 32 slices, so that none is decoded twice.
     most = max(1, SLAB_BYTES // (width * height * box.voxel_bytes) // 32 * 32)

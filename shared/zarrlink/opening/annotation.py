@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from zarrlink.annotations.manifest import MANIFEST_KEY, Manifest, PackedVolume
+from zarrlink.annotations.manifest import MANIFEST_KEY, UNNAMED, Manifest, PackedVolume
 from zarrlink.answers import Chunks
-from zarrlink.errors import CorruptFile, UnsupportedLayer
-from zarrlink.formats.datasource import ELEMENT_CLASSES, DatasetDescription, LayerDescription
+from zarrlink.errors import CorruptFile, InvalidRequest, UnsupportedLayer
+from zarrlink.formats.datasource import ELEMENT_CLASSES, DatasetDescription, LayerDescription, check_layer_name
 from zarrlink.formats.wkw import VOXEL_TYPES, BlockType, WkwHeader
 from zarrlink.formats.zarr_keys import Dialect
 from zarrlink.geometry import BoundingBox, Mag, Vec3, VoxelSize, vec3
@@ -80,7 +80,7 @@ Decoder = Callable[[Annotation, PackedVolume, LayerDescription, WkwHeader | None
 
 def volume_name(volume: PackedVolume) -> str:
     """What a volume layer is called: old files leave it out."""
-    return volume.name or "Volume"
+    return volume.name or UNNAMED
 
 
 async def open_volume(
@@ -97,6 +97,10 @@ async def open_volume(
     Raises UnsupportedLayer, CorruptFile, SourceUnavailable.
     """
     name = volume_name(volume)
+    try:
+        check_layer_name(name)
+    except InvalidRequest as error:
+        raise UnsupportedLayer(f"layer {name!r}: {error}, as addresses hold it") from error
     if volume.edited_mapping is not None:
         raise UnsupportedLayer(
             f"layer {name!r}: it holds proofreading edits, which zarrlink keeps but cannot apply; "
@@ -194,7 +198,8 @@ def _described(annotation: Annotation, volume: PackedVolume, below: LayerDescrip
     hull = _hull(boxes) if boxes else None
     for mag in volume.mags:
         box = _painted_box(volume, mag.mag, mag.extent)
-        if box is not None and (hull is None or not _covers(hull, box, volume.block_side or 1, mag.mag)):
+        # Blocks reach out of a dataset at its faces. Without a dataset nothing tells where they end: all is shown.
+        if box is not None and (not boxes or hull is None or not _covers(hull, box, volume.block_side or 1, mag.mag)):
             hull = _hull([box] if hull is None else [hull, box])
     if hull is None:
         raise UnsupportedLayer(f"layer {name!r}: nothing is painted in it, and its dataset is not registered here")

@@ -29,6 +29,7 @@ from zarrlink.formats.nml.model import (
 )
 
 ROOT_NAME: Final = "things"
+VOLUME_NAME: Final = "volume"
 _SKELETON_PARTS: Final = ("thing", "branchpoints", "comments", "groups")
 
 

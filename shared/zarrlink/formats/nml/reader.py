@@ -7,7 +7,7 @@ values made of it are charged for by an estimate of their memory, so that a smal
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -15,7 +15,7 @@ from xml.parsers import expat
 
 from zarrlink.errors import InvalidRequest, brief
 from zarrlink.formats.nml.drafts import Draft, Kind, Rows
-from zarrlink.formats.nml.elements import ROOT, ROOT_NAME
+from zarrlink.formats.nml.elements import ROOT, ROOT_NAME, VOLUME_NAME
 from zarrlink.formats.nml.model import Document
 from zarrlink.formats.nml.opaque import Element
 
@@ -55,9 +55,12 @@ class Limits:
 DEFAULT_LIMITS: Final = Limits()
 
 
-def parse(source: bytes | Iterable[bytes], limits: Limits = DEFAULT_LIMITS) -> Document:
+def parse(
+    source: bytes | Iterable[bytes], limits: Limits = DEFAULT_LIMITS, *, volume_starts: list[int] | None = None
+) -> Document:
     """The values of an NML file, given whole or as pieces of any length.
 
+    `volume_starts`: takes in the byte at which the tag of each volume starts, for those who change nothing else.
     Raises InvalidRequest, with the line, where it is not NML, not UTF-8, damaged, cut short or beyond the limits. What
     is readable but makes no sense, such as edges to nowhere, is for `rules.check`.
     """
@@ -69,6 +72,8 @@ def parse(source: bytes | Iterable[bytes], limits: Limits = DEFAULT_LIMITS) -> D
     parser.XmlDeclHandler = _check_declaration
     parser.StartDoctypeDeclHandler = _refuse_doctype
     parser.StartElementHandler = reading.start
+    if volume_starts is not None:
+        reading.on_volume = lambda: volume_starts.append(parser.CurrentByteIndex)
     parser.EndElementHandler = reading.end
     parser.CharacterDataHandler = reading.text
     try:
@@ -78,6 +83,9 @@ def parse(source: bytes | Iterable[bytes], limits: Limits = DEFAULT_LIMITS) -> D
         raise InvalidRequest(f"NML, line {error.lineno}: {what}") from error
     except InvalidRequest as error:
         raise InvalidRequest(f"NML, line {parser.CurrentLineNumber}: {error}") from error
+    finally:
+        # It holds the parser, which holds it.
+        reading.on_volume = None
     return reading.document()
 
 
@@ -158,6 +166,7 @@ class _Reading:
         # An element above the root, so that the root is a child like any other.
         self._top = Draft("", Kind(lambda _: None, {ROOT_NAME: ROOT}), {})
         self._open: list[Draft | Rows | _Unknown] = [self._top]
+        self.on_volume: Callable[[], None] | None = None
 
     def document(self) -> Document:
         document: Document = self._top.single(ROOT_NAME)
@@ -176,6 +185,8 @@ class _Reading:
             raise InvalidRequest(f"elements are nested more than {MAX_DEPTH} deep")
         if len(attributes) > MAX_ATTRIBUTES:
             raise InvalidRequest(f"an element has more than {MAX_ATTRIBUTES} attributes")
+        if name == VOLUME_NAME and len(self._open) == 2 and self.on_volume is not None:
+            self.on_volume()
         try:
             self._open.append(self._opened(parent, name, kind, attributes))
         except InvalidRequest as error:

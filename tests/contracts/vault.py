@@ -73,6 +73,12 @@ class VaultContract(ABC):
             f"{CELLS[:-1]}0/r1",
         }
 
+    def test_what_another_import_has_just_written_is_spared(self, vault: Vault) -> None:
+        for revision in ("r1", "r2", "r3"):
+            self.write(vault, revision)
+        vault.keep_only(CELLS, ("r1", "r2"))
+        assert self.revisions() == {"r1", "r2", "r3"}
+
     def test_nothing_is_kept_of_an_annotation_that_is_removed(self, vault: Vault) -> None:
         self.write(vault, "r1")
         vault.keep_only(CELLS, ())

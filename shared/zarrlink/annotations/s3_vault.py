@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any, Final
 
 from zarrlink.annotations.s3_sink import S3Sink
@@ -30,34 +32,43 @@ class S3Vault:
 
     def keep_only(self, annotation_id: str, revisions: tuple[str, ...]) -> None:
         top = f"{TOP}/{annotation_id}/"
-        self._remove(top, tuple(f"{top}{revision}/" for revision in revisions))
+        kept = tuple(f"{top}{revision}/" for revision in revisions)
+        with _left_where_refused():
+            found = list(self._entries(top))
+            # What another import is writing, and no record knows of yet, is not older than the newest of these (S3 tells seconds).
+            newest = max(
+                (entry["LastModified"] for entry in found if kept and entry["Key"].startswith(kept)), default=None
+            )
+            self._delete(
+                entry["Key"]
+                for entry in found
+                if not (kept and entry["Key"].startswith(kept)) and (newest is None or entry["LastModified"] < newest)
+            )
 
     def discard(self, annotation_id: str, revision: str) -> None:
-        self._remove(f"{TOP}/{annotation_id}/{revision}/", ())
+        with _left_where_refused():
+            self._delete(entry["Key"] for entry in self._entries(f"{TOP}/{annotation_id}/{revision}/"))
 
-    def _remove(self, prefix: str, kept: tuple[str, ...]) -> None:
-        try:
-            waiting: list[dict[str, str]] = []
-            for key in self._keys(prefix):
-                if not key.startswith(kept):
-                    waiting.append({"Key": key})
-                if len(waiting) == _DELETED_AT_ONCE:
-                    self._delete(waiting)
-                    waiting = []
-            if waiting:
-                self._delete(waiting)
-        except Exception as error:
-            if service_error(error) is None:
-                raise
-
-    def _keys(self, prefix: str) -> Iterator[str]:
+    def _entries(self, prefix: str) -> Iterator[dict[str, Any]]:
         start: dict[str, str] = {}
         while True:
             page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, **start)
-            yield from (entry["Key"] for entry in page.get("Contents", []))
+            yield from page.get("Contents", [])
             if not page.get("IsTruncated"):
                 return
             start = {"ContinuationToken": page["NextContinuationToken"]}
 
-    def _delete(self, objects: list[dict[str, str]]) -> None:
-        self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+    def _delete(self, keys: Iterable[str]) -> None:
+        left = iter(keys)
+        while batch := [{"Key": key} for key in islice(left, _DELETED_AT_ONCE)]:
+            self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": batch, "Quiet": True})
+
+
+@contextmanager
+def _left_where_refused() -> Iterator[None]:
+    """What S3 refuses to list or remove stays."""
+    try:
+        yield
+    except Exception as error:
+        if service_error(error) is None:
+            raise

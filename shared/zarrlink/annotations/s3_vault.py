@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final
 
+from zarrlink.annotations.manifest import MANIFEST_KEY
 from zarrlink.annotations.s3_sink import S3Sink
 from zarrlink.aws_errors import service_error
 
@@ -34,26 +35,21 @@ class S3Vault:
         top = f"{TOP}/{annotation_id}/"
         kept = tuple(f"{top}{revision}/" for revision in revisions)
         with _left_where_refused():
-            found = list(self._entries(top))
-            # What another import is writing, and no record knows of yet, is not older than the newest of these (S3 tells seconds).
-            newest = max(
-                (entry["LastModified"] for entry in found if kept and entry["Key"].startswith(kept)), default=None
-            )
-            self._delete(
-                entry["Key"]
-                for entry in found
-                if not (kept and entry["Key"].startswith(kept)) and (newest is None or entry["LastModified"] < newest)
-            )
+            found = list(self._keys(top))
+            # What another import is writing has no manifest yet: that comes last.
+            whole = tuple(key.removesuffix(MANIFEST_KEY) for key in found if key.endswith(f"/{MANIFEST_KEY}"))
+            doomed = (key for key in found if not kept or (key.startswith(whole) and not key.startswith(kept)))
+            self._delete(doomed)
 
     def discard(self, annotation_id: str, revision: str) -> None:
         with _left_where_refused():
-            self._delete(entry["Key"] for entry in self._entries(f"{TOP}/{annotation_id}/{revision}/"))
+            self._delete(self._keys(f"{TOP}/{annotation_id}/{revision}/"))
 
-    def _entries(self, prefix: str) -> Iterator[dict[str, Any]]:
+    def _keys(self, prefix: str) -> Iterator[str]:
         start: dict[str, str] = {}
         while True:
             page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, **start)
-            yield from page.get("Contents", [])
+            yield from (entry["Key"] for entry in page.get("Contents", []))
             if not page.get("IsTruncated"):
                 return
             start = {"ContinuationToken": page["NextContinuationToken"]}

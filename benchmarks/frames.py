@@ -23,6 +23,7 @@ from zarrlink.formats.zarr_keys import Dialect
 from zarrlink.jump_tables import JumpTables
 from zarrlink.library import OpenLayer
 from zarrlink.transcode import ArrayForm, ChunkShape, Stored
+from zarrlink.wkw_chunks import WkwChunks
 
 AIM = 50
 _CHUNKS, _SHARDS = 64, 4
@@ -81,12 +82,14 @@ def _voxels(frames: bytes, count: int) -> list[bytes]:
 
 async def fetch(opened: OpenLayer, dialect: Dialect, count: int) -> list[Fetched]:
     """The first `count` chunks (v3: shards) of the finest level."""
-    form, tables, found = opened.forms(dialect)[0], JumpTables(time.monotonic), []
+    chunks, tables, found = opened.chunks(dialect)[0], JumpTables(time.monotonic), []
+    assert isinstance(chunks, WkwChunks)
+    form = chunks.form
     for z, y, x in list(product(*map(range, form.grid[::-1])))[:count]:
         shape = form.shape((x, y, z))
-        run = await tables.locate(opened.source, form.level, shape, look=False)
+        run = await tables.locate(chunks.source, form.level, shape, look=False)
         assert run is not None
-        blob = await opened.source.read(run.key, ByteRange(run.spans[0], run.spans[-1]))
+        blob = await chunks.source.read(run.key, ByteRange(run.spans[0], run.spans[-1]))
         assert blob is not None
         found.append(Fetched(form, shape, run.spans, Stored(blob.data, run.spans[0], run.key)))
     return found

@@ -82,14 +82,14 @@ def _voxels(frames: bytes, count: int) -> list[bytes]:
 
 async def fetch(opened: OpenLayer, dialect: Dialect, count: int) -> list[Fetched]:
     """The first `count` chunks (v3: shards) of the finest level."""
-    chunks = opened.chunks(dialect)[0]
+    chunks, tables, found = opened.chunks(dialect)[0], JumpTables(time.monotonic), []
     assert isinstance(chunks, WkwChunks)
-    form, source, tables, found = chunks.form, chunks.source, JumpTables(time.monotonic), []
+    form = chunks.form
     for z, y, x in list(product(*map(range, form.grid[::-1])))[:count]:
         shape = form.shape((x, y, z))
-        run = await tables.locate(source, form.level, shape, look=False)
+        run = await tables.locate(chunks.source, form.level, shape, look=False)
         assert run is not None
-        blob = await source.read(run.key, ByteRange(run.spans[0], run.spans[-1]))
+        blob = await chunks.source.read(run.key, ByteRange(run.spans[0], run.spans[-1]))
         assert blob is not None
         found.append(Fetched(form, shape, run.spans, Stored(blob.data, run.spans[0], run.key)))
     return found

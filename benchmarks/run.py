@@ -14,8 +14,10 @@ import serving
 from data import write_dataset
 from measure import FULL, QUICK
 
+import sources
+
 HERE = Path(__file__).parent
-PARTS = {"frames": frames.run, "serving": serving.run, "lambda": lambda_functions.run}
+PARTS = {"frames": frames.run, "serving": serving.run, "sources": sources.run, "lambda": lambda_functions.run}
 NEEDS = {"serving": serving.missing, "lambda": lambda_functions.missing}
 
 

@@ -29,6 +29,8 @@ from zarrlink_local.vault import FolderVault
 
 # How soon a replaced description or header is noticed; a data file's replacement is noticed at once.
 FRESHNESS_S: Final = 1.0
+# Some clients read a shard whole; those of others far above this one are cut into chunks of ours.
+MOST_SHARD_BYTES: Final = 256 * 2**20
 _ADDRESS: Final = "address"
 _ALLOWED: Final = "allowed sources"
 
@@ -64,7 +66,9 @@ class Machine:
             raise InvalidRequest(f"{place} is read by a stack on AWS: say which with --stack")
         records = register_below(Path(place), self.catalogue, now_ms, warn)
         if not records:
-            raise InvalidRequest(f"no folder at or below {place} holds a {FILE_NAME}")
+            raise InvalidRequest(
+                f"no folder at or below {place} holds a {FILE_NAME}, or is a volume that zarrlink knows"
+            )
         return records
 
     def tree(self, record: DatasetRecord) -> FolderTree:
@@ -78,16 +82,17 @@ class Machine:
         _set_fact(self.file, _ADDRESS, address)
 
 
-def open_machine(state: Path, allow: tuple[str, ...] = ()) -> Machine:
+def open_machine(state: Path, allow: tuple[str, ...] | None = None) -> Machine:
     """Open or create a state file. Raises ValueError where it, or its keys, cannot be used.
 
-    `allow`: prefixes of addresses outside of datasets' folders that may be read, beside those in the environment; they
-    are kept for the commands that make links while the server runs.
+    `allow`: prefixes of addresses outside of datasets' folders that may be read, beside those in the environment. With them
+    they are kept, in place of earlier ones, for the commands that make links while the server runs; None: as they were kept.
     """
     file = SqliteFile(state)
-    if allow:
-        AllowedSources.of(allow)
-        _set_fact(file, _ALLOWED, "\n".join(allow))
+    if allow is not None:
+        prefixes = [*allow, *os.environ.get(VARIABLE, "").split()]
+        AllowedSources.of(prefixes)
+        _set_fact(file, _ALLOWED, "\n".join(prefixes))
     catalogue, annotations = SqliteCatalogue(file), SqliteAnnotations(file)
     vault = FolderVault(state.with_name(state.name + ".annotations"))
     return Machine(
@@ -104,9 +109,14 @@ def open_machine(state: Path, allow: tuple[str, ...] = ()) -> Machine:
             monotonic=time.monotonic,
             freshness_s=FRESHNESS_S,
             annotations=annotations,
-            allowed=AllowedSources.from_text(f"{os.environ.get(VARIABLE, '')} {_fact(file, _ALLOWED) or ''}"),
+            allowed=AllowedSources.of([*os.environ.get(VARIABLE, "").split(), *_lines(_fact(file, _ALLOWED))]),
+            most_bytes=MOST_SHARD_BYTES,
         ),
     )
+
+
+def _lines(text: str | None) -> list[str]:
+    return text.split("\n") if text else []
 
 
 def _fact(file: SqliteFile, key: str) -> str | None:

@@ -17,8 +17,8 @@ def dataset_folders(top: Path, warn: Callable[[str], None]) -> Iterator[Path]:
     """The dataset folders at or below `top`, sorted, then those that symbolic links lead to, each place once.
 
     A folder is one that has a description, or is a multiscale group (OME-Zarr, N5, Precomputed); `top` itself may be a
-    single Zarr or N5 array as well, since it was named. Datasets do not lie inside each other. Hidden folders (drafts, snapshots, our own state) are left out, unless `top`
-    is one. `warn` is told of each folder that cannot be read.
+    single Zarr or N5 array as well, since it was named. Datasets do not lie inside each other. Hidden folders (drafts,
+    snapshots, our own state) are left out, unless `top` is one. `warn` is told of each folder that cannot be read.
     """
     seen: set[str] = set()
     tops = deque([str(top)])

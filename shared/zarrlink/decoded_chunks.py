@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import math
 from typing import Any, Final, NamedTuple
 
@@ -60,22 +61,41 @@ class DecodedChunks:
 
     async def voxels(self, place: ChunkPlace) -> tuple[NDArray[Any], Vec3] | None:
         """The voxels of a chunk that lie in the box, shape (c, z, y, x), and where in the chunk (x, y, z) they start."""
+        box = self._box(place)
+        if box is None:
+            return None
+        start = [at + n * side for at, n, side in zip(self._level.origin, place.grid, self._step, strict=True)]
+        voxels = await self._read(*box, place)
+        missing = place.channels[1] - place.channels[0] - len(voxels)
+        if missing:
+            # A chunk has as many channels at the end as before it.
+            import numpy as np
+
+            voxels = np.concatenate([voxels, np.zeros((missing, *voxels.shape[1:]), voxels.dtype)])
+        return voxels, vec3([a - b for a, b in zip(box[0], start, strict=True)])
+
+    async def decode(self, place: ChunkPlace) -> None:
+        """See whether all at a place can be decoded: a shard's chunks one by one. Raises as `answer` does."""
+        box = self._box(place)
+        if box is None:
+            return
+        steps = [range(a, b, side) for a, b, side in zip(*box, self._level.chunk, strict=True)]
+        for corner in itertools.product(*steps):
+            ends = [min(a + side, b) for a, side, b in zip(corner, self._level.chunk, box[1], strict=True)]
+            await self._read(vec3(corner), vec3(ends), place)
+
+    def _box(self, place: ChunkPlace) -> tuple[Vec3, Vec3] | None:
+        """What of a place lies in the box: first and end, in the mag's own voxels."""
         level = self._level
         start = [at + n * side for at, n, side in zip(level.origin, place.grid, self._step, strict=True)]
         low = vec3([max(a, b) for a, b in zip(start, level.box_start, strict=True)])
         high = vec3([min(a + side, b) for a, side, b in zip(start, self._step, level.box_end, strict=True)])
-        if any(a >= b for a, b in zip(low, high, strict=True)):
-            return None
-        voxels = await self._volume.read(low, high, place.coordinates)
-        first, end = place.channels
-        wanted = min(end, len(voxels))
-        kept = voxels[first:wanted]
-        if wanted < end:
-            # A chunk has as many channels at the end as before it.
-            import numpy as np
+        return None if any(a >= b for a, b in zip(low, high, strict=True)) else (low, high)
 
-            kept = np.concatenate([kept, np.zeros((end - wanted, *kept.shape[1:]), kept.dtype)])
-        return kept, vec3([a - b for a, b in zip(low, start, strict=True)])
+    async def _read(self, low: Vec3, high: Vec3, place: ChunkPlace) -> NDArray[Any]:
+        first, end = place.channels[0], min(place.channels[1], self.layer.channels)
+        some = None if (first, end) == (0, self.layer.channels) else (first, end)
+        return await self._volume.read(low, high, place.coordinates, some)
 
     def place(self, position: tuple[int, ...]) -> ChunkPlace | None:
         """What a chunk key names, None outside of the array. Raises InvalidRequest for another rank."""

@@ -55,9 +55,8 @@ class Level:
     """One mag of a layer as an array. All vectors are (x, y, z); voxels are this mag's own.
 
     `box_start`, `box_end`: what the link opens, in voxels from WKW voxel 0. `origin`: the voxel at array index 0.
-    `chunk`: voxels of a chunk. `shard`: voxels of a v3 shard, None where there is none. `chunk_channels`: those of a chunk, None
-    for all. `v2`, `v3`: the coding of
-    chunks passed through in that dialect, None for our own Blosc frames.
+    `chunk`: voxels of a chunk. `shard`: voxels of a v3 shard, None where there is none. `chunk_channels`: those of a chunk,
+    None for all. `v2`, `v3`: the coding of chunks passed through in that dialect, None for our own Blosc frames.
     """
 
     mag: Mag

@@ -23,6 +23,7 @@ from zarrlink.formats import datasource
 from zarrlink.formats.datasource import DatasetDescription, LayerDescription
 from zarrlink.formats.wkw import WkwHeader
 from zarrlink.jump_tables import JumpTables
+from zarrlink.layer import MAX_CHUNK_BYTES
 from zarrlink.opening.annotation import Annotation, Below, open_volume, volume_name
 from zarrlink.opening.opened import OpenLayer, Witness, are_unchanged
 from zarrlink.opening.wkw import open_wkw
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
 MAX_OPEN_LAYERS: Final = 4096
 MAX_DESCRIPTIONS: Final = 64
-# A shard of this size is read whole by some clients; larger ones are cut into chunks of ours.
-MOST_BYTES: Final = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,8 @@ class Library:
     """Layers by view, opened once and looked at again when older than `freshness_s`.
 
     `open_source`: from a record's location to what is stored there. `allowed`: what may be read outside of datasets'
-    folders. `most_bytes`: of a stored object (a foreign shard) that may go out whole.
+    folders. `most_bytes`: of a foreign shard that may go out as it is; by default what any door can carry whole. It is part of
+    the geometry: libraries that share links must agree.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Library:
         freshness_s: float,
         annotations: Annotations | None = None,
         allowed: AllowedSources | None = None,
-        most_bytes: int = MOST_BYTES,
+        most_bytes: int = MAX_CHUNK_BYTES,
     ) -> None:
         self._catalogue = catalogue
         self._annotations = annotations

@@ -11,7 +11,7 @@ from zarrlink.errors import CorruptFile, SourceChanged
 from zarrlink.formats.wkw import morton_index
 from zarrlink.geometry import Vec3
 from zarrlink.jump_tables import StoredRun
-from zarrlink.transcode import ArrayForm, ChunkPlan, ChunkShape, Stored
+from zarrlink.transcode import ArrayForm, ChunkPlan, ChunkShape, Piece, Stored
 from zarrlink.wkw_chunks import WkwChunks
 
 NOTHING = Stored(b"", 0, "")
@@ -41,6 +41,8 @@ class OverlayChunks:
         self.form = form
         self.painted = painted
         self.below = below
+        # Then a chunk is made of the same blocks, cut in the same way, in both.
+        self._same_box = below is not None and below.form.level == form.level
 
     async def answer(self, position: tuple[int, ...], ask: Ask) -> Served | None:
         place = self.form.place(position)
@@ -53,7 +55,9 @@ class OverlayChunks:
         found = await self.painted.find(first, shape.blocks)
         painted = {code - first + shape.first_block: span for code, span in found.items()}
         if not painted:
-            return None if self.below is None else await self.below.answer(position, ask)
+            if self.below is None:
+                return None
+            return await (self.below.answer_shape(shape, ask) if self._same_box else self.below.answer(position, ask))
         try:
             return await self._merged(place, shape, painted, ask)
         except (SourceChanged, CorruptFile):
@@ -66,7 +70,7 @@ class OverlayChunks:
     ) -> Served | None:
         want, run, below = ask.want, None, None
         if self.below is not None:
-            shape_below = self.below.form.shape(place)
+            shape_below = shape if self._same_box else self.below.form.shape(place)
             if any(wanted.block not in painted for wanted in shape_below.wanted):
                 run = await self.below.tables.locate(self.below.source, self.below.form.level, shape, look=True)
             below = None if run is None else (shape_below, run.spans)
@@ -80,21 +84,30 @@ class OverlayChunks:
             return Served(OCTETS, etag, plan.length, None, None, holds(want.etags, etag), "chunk")
         part = wanted_part(want, etag, plan.length)
         whole = ByteRange(0, plan.length) if part is None else part
-        stored, over = await asyncio.gather(self._read_below(plan, whole, run), self._read_painted(plan, whole))
+        stored, over = await self._read(plan, whole, run)
         data = self.form.assemble(plan, whole, stored, over=over, check=ask.check)
         return Served(OCTETS, etag, plan.length, part, data, False, "chunk")
 
-    async def _read_below(self, plan: ChunkPlan, part: ByteRange, run: StoredRun | None) -> Stored:
-        pieces = [piece for piece in plan.touched(part) if not piece.painted]
-        if not pieces or run is None or self.below is None:
-            return NOTHING
-        read = await self.below.read_span(run, pieces[0].source, pieces[-1].source_end)
+    async def _read(self, plan: ChunkPlan, part: ByteRange, run: StoredRun | None) -> tuple[Stored, Stored]:
+        """What is stored behind `part` of the answer: below, and painted."""
+        touched = plan.touched(part)
+        over = [piece for piece in touched if piece.painted]
+        below = [piece for piece in touched if not piece.painted]
+        if not below or run is None:
+            return NOTHING, await self._read_painted(over)
+        if not over:
+            return await self._read_below(below, run), NOTHING
+        return await asyncio.gather(self._read_below(below, run), self._read_painted(over))
+
+    async def _read_below(self, pieces: list[Piece], run: StoredRun) -> Stored:
+        read = None
+        if self.below is not None:
+            read = await self.below.read_span(run, pieces[0].source, pieces[-1].source_end)
         if read is None or read.etag != run.etag:
             raise SourceChanged(run.key)
         return read.stored
 
-    async def _read_painted(self, plan: ChunkPlan, part: ByteRange) -> Stored:
-        pieces = [piece for piece in plan.touched(part) if piece.painted]
+    async def _read_painted(self, pieces: list[Piece]) -> Stored:
         return await self.painted.read(pieces[0].source, pieces[-1].source_end) if pieces else NOTHING
 
 

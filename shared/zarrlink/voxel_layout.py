@@ -64,11 +64,17 @@ def lay_out_voxels(
 
 
 def _origin(box: BoundingBox, stored: list[StoredVoxels], axis: int) -> int:
-    """The box's corner aligned down along an axis: to whole stored chunks of every level where that costs little."""
+    """The box's corner aligned down along an axis: to whole stored chunks of every level where that costs little.
+
+    A corner between chunks of the finest level stays, since only a level without padding can go out as it is stored.
+    """
     corner = box.top_left[axis]
     sides = [mag.chunk[axis] * mag.mag.xyz[axis] for mag in stored]
+    starts = [mag.start[axis] * mag.mag.xyz[axis] for mag in stored]
     together, mags = math.lcm(*sides), math.lcm(*(mag.mag.xyz[axis] for mag in stored))
-    start = min(mag.start[axis] * mag.mag.xyz[axis] for mag in stored)
+    if corner % mags == 0 and (corner - starts[0]) % sides[0] == 0:
+        return corner
+    start = min(starts)
     aligned = corner - (corner - start) % together
     if together <= 2 * max(sides) and aligned % mags == 0:
         return aligned

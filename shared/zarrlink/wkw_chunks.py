@@ -38,8 +38,10 @@ class WkwChunks:
         if place is None:
             return None
         shape = self.form.shape(place)
-        if not shape.wanted:
-            return None
+        return await self.answer_shape(shape, ask) if shape.wanted else None
+
+    async def answer_shape(self, shape: ChunkShape, ask: Ask) -> Served | None:
+        """The chunk made of some blocks, of which there must be one. As `answer`."""
         try:
             return await self._answer(shape, ask)
         except (SourceChanged, CorruptFile):

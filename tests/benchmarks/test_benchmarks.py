@@ -19,6 +19,8 @@ import servers  # noqa: E402
 import serving  # noqa: E402
 import stages  # noqa: E402
 
+import sources  # noqa: E402
+
 TINY = measure.Scale((128, 128, 128), rounds=1, seconds=1, calls=64)
 CASES = (serving.Case("em", "v2", 2), serving.Case("segmentation", "v3", 1))
 
@@ -65,6 +67,13 @@ def test_stages_are_timed_and_profiled(dataset: Path, capsys: pytest.CaptureFixt
     assert table.rows[-1] == ["**CPU a request, measured**", "100.0", "100%"]
     stages.profile(dataset, TINY)
     assert "us a request, without profiler" in capsys.readouterr().out
+
+
+def test_annotations_and_other_formats_give_equal_voxels_and_are_timed(dataset: Path) -> None:
+    over, formats = sources.run(dataset, TINY).tables
+    assert [row[1] for row in over.rows] == ["the WKW layer alone", "annotation over it"] * 2
+    assert ["aim 1.3" in row[3] for row in over.rows] == [False, True] * 2
+    assert [row[0] for row in formats.rows] == ["zarr, as it is", "zarr, axes turned", "zarr, big endian", "n5, gzip"]
 
 
 def test_contestants_take_turns() -> None:

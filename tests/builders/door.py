@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from zarrlink.byte_range import ByteRange
 from zarrlink.catalogue.annotations import AnnotationRecord
@@ -157,8 +158,10 @@ def door_to(
     painted: ByteSource | None = None,
     freshness_s: float = 1e9,
     wish: LinkRequest | None = None,
+    check_blocks: bool = False,
+    **options: Any,
 ) -> Door:
-    """A door to a dataset of any source, or to an annotation of it, with a link."""
+    """A door to a dataset of any source, or to an annotation of it, with a link; `options`: of the library."""
     backend = BACKENDS[-1]
     source, clock, catalogue, links = CountingSource(inner), Clock(), backend.catalogue(), backend.links()
     annotations = MemoryAnnotations()
@@ -175,11 +178,12 @@ def door_to(
         monotonic=lambda: clock.monotonic_s,
         freshness_s=freshness_s,
         annotations=annotations,
+        **options,
     )
     path = DataPath(
         keys=KeyRing({"a": b"k" * 32}, "a"),
         links=links,
-        streamer=Streamer(library),
+        streamer=Streamer(library, check_blocks=check_blocks),
         now_ms=lambda: clock.now_ms,
         page_html=b"<!doctype html><title>page</title>",
     )

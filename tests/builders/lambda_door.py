@@ -89,7 +89,7 @@ class LambdaBackend(Backend):
             credential_provider=fixed_credentials,
             client_options={"allow_http": True},
         )
-        source = S3Source(store, "", bucket)
+        source = S3Source(store, "", f"s3://{bucket}")
         # What tests change to change what is stored.
         source.objects = S3Objects(self._aws.client("s3"), bucket)  # type: ignore[attr-defined]
         source.objects.update(objects)  # type: ignore[attr-defined]

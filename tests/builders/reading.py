@@ -6,12 +6,10 @@ import itertools
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.core.buffer import default_buffer_prototype
-from zarr.storage import MemoryStore
 
 from builders.door import Door
+from builders.zarr_readers import voxels_by_tensorstore, voxels_by_zarr
 from zarrlink.formats.zarr_keys import Dialect, chunk_key
 from zarrlink.layer import Layer, Level
 
@@ -20,6 +18,21 @@ Volume = NDArray[Any]
 
 def read_level(door: Door, layer: str, dialect: Dialect, level: int = 0) -> Volume:
     """A whole level, shape (z, y, x) or (c, z, y, x). Raises AssertionError for any status but 200 and 404."""
+    return voxels_by_zarr(fetch_level(door, layer, dialect, level), dialect, str(level))
+
+
+def read_level_twice(door: Door, layer: str, dialect: Dialect, level: int = 0) -> Volume:
+    """As `read_level`, and by tensorstore as well: AssertionError where the two do not see the same."""
+    objects = fetch_level(door, layer, dialect, level)
+    volume = voxels_by_zarr(objects, dialect, str(level))
+    again = voxels_by_tensorstore(objects, dialect, str(level))
+    assert volume.dtype == again.dtype
+    np.testing.assert_array_equal(volume, again)
+    return volume
+
+
+def fetch_level(door: Door, layer: str, dialect: Dialect, level: int = 0) -> dict[str, bytes]:
+    """What a client would fetch for a whole level: metadata of the tree, chunks by key below the layer."""
     opened = door.opened(layer)
     objects = {}
     for key in opened.documents(dialect):
@@ -32,15 +45,14 @@ def read_level(door: Door, layer: str, dialect: Dialect, level: int = 0) -> Volu
         assert reply.status in (200, 404), (key, reply)
         if reply.status == 200:
             objects[key] = reply.body
-    prototype = default_buffer_prototype()
-    store = MemoryStore({key: prototype.buffer.from_bytes(data) for key, data in objects.items()})
-    volume: Volume = np.asarray(zarr.open_array(store, path=str(level), mode="r")[...])
-    return volume
+    return objects
 
 
 def chunk_positions(layer: Layer, level: Level, dialect: Dialect) -> list[tuple[int, ...]]:
     """Every chunk (v3: shard) of a level, in axis order."""
-    leading = [range(1)] if layer.channel_axis else []
+    leading = [range(axis.length) for axis in layer.leading]
+    if layer.channel_axis:
+        leading.append(range(-(-layer.channels // (level.chunk_channels or layer.channels))))
     return list(itertools.product(*leading, *(range(count) for count in reversed(level.grid(dialect)))))
 
 

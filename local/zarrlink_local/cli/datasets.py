@@ -42,7 +42,8 @@ def list_datasets(state: State, as_json: bool) -> None:
 def add(place: str, state: State, as_json: bool) -> None:
     """Register the dataset in FOLDER, where it lies.
 
-    On this machine, every dataset at or below FOLDER. On a stack, FOLDER is s3://BUCKET/FOLDER, which holds a
+    On this machine, every dataset at or below FOLDER: a folder with a datasource-properties.json, an OME-Zarr, N5 or
+    Precomputed volume; FOLDER itself may be a single Zarr or N5 array as well. On a stack, FOLDER is s3://BUCKET/FOLDER, which holds a
     datasource-properties.json, in a bucket that the stack was deployed with (DataBucketArns).
     """
     records = state.add_datasets(place, now_ms(), lambda text: click.echo(f"left out: {text}", err=True))

@@ -35,13 +35,15 @@ _INFO_ABOVE: Final = 4
 class OpenArray:
     """A mag ready to be read. `source`: the one that its keys are of, the dataset's own or that of an outside address.
 
-    `witnesses`: key in `source` -> ETag of what it was opened from.
+    `witnesses`: key in `source` -> ETag of what it was opened from. `reads_parts`: whether a part of an object of `source`
+    can be read without the rest.
     """
 
     stored: StoredArray
     volume: Volume
     source: ByteSource
     witnesses: dict[str, str]
+    reads_parts: bool
 
 
 async def open_array(
@@ -149,7 +151,9 @@ async def _opened(
         if isinstance(found, CorruptFile) or ":" not in str(error)[:30]:
             raise UnsupportedLayer("the metadata of its array say something that zarrlink cannot read") from error
         raise found from error
-    return OpenArray(stored, TensorstoreVolume(stored, opened, source, stores), source, witnesses)
+    return OpenArray(
+        stored, TensorstoreVolume(stored, opened, source, stores), source, witnesses, stores.reads_parts(source)
+    )
 
 
 async def _read(source: ByteSource, key: str, limit: int) -> tuple[bytes, str] | None:

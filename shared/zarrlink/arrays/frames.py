@@ -22,8 +22,10 @@ def chunk_frame(voxels: NDArray[Any], dtype: str, chunk: Vec3, offset: Vec3) -> 
     x, y, z = offset
     channels, depth, height, width = voxels.shape
     little = np.dtype(dtype).newbyteorder("<")
-    whole = np.zeros((channels, *chunk[::-1]), little)
-    whole[:, z : z + depth, y : y + height, x : x + width] = voxels
+    whole = voxels.astype(little, copy=False)
+    if (width, height, depth) != chunk:
+        whole = np.zeros((channels, *chunk[::-1]), little)
+        whole[:, z : z + depth, y : y + height, x : x + width] = voxels
     raw = whole.tobytes()
     stream = encode_lz4(raw, high=False)
     if len(stream) >= len(raw):

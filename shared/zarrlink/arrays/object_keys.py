@@ -15,7 +15,8 @@ from zarrlink.geometry import Vec3, vec3
 
 
 class Touched(NamedTuple):
-    """An object and the voxels of it that were asked for: channels [first, end) and a box (x, y, z), half-open.
+    """An object and the voxels of it that were asked for: a box (x, y, z) and channels, counted from the first one asked
+    for, both half-open.
 
     `key` None: in a shard whose name is not known here.
     """
@@ -37,13 +38,14 @@ def object_key(stored: StoredArray, indices: tuple[int, ...]) -> str:
             return key_in(stored.folder, source_precomputed.chunk_key(scale, vec3(indices)))
 
 
-def touched_objects(stored: StoredArray, start: Vec3, end: Vec3, extra: tuple[int, ...]) -> Iterator[Touched]:
-    """The objects that hold voxels [start, end), which must lie inside of what is stored."""
+def touched_objects(
+    stored: StoredArray, start: Vec3, end: Vec3, extra: tuple[int, ...], channels: tuple[int, int]
+) -> Iterator[Touched]:
+    """The objects that hold voxels [start, end) of the layer's channels [first, end), all inside of what is stored."""
     array, axes = stored.array, stored.axes
-    first_channel = stored.channel_index or 0
-    channels = (first_channel, first_channel + stored.channels)
+    first_channel, end_channel = ((stored.channel_index or 0) + channel for channel in channels)
     if isinstance(array, PrecomputedScale):
-        shown = (0, stored.channels)
+        shown = (0, end_channel - first_channel)
         for position, first, last in _parts(start, end, array.chunk, stored.offset):
             key = None if array.sharded else object_key(stored, position)
             yield Touched(key, shown, vec3(first), vec3(last))
@@ -55,7 +57,7 @@ def touched_objects(stored: StoredArray, start: Vec3, end: Vec3, extra: tuple[in
         if axis is not None:
             low[axis], high[axis] = corner, stop
     if axes.c is not None:
-        low[axes.c], high[axes.c] = channels
+        low[axes.c], high[axes.c] = first_channel, end_channel
     for described, at in zip(stored.extra_axes, extra, strict=True):
         low[described.index], high[described.index] = at, at + 1
     for position, from_, to in _parts(tuple(low), tuple(high), outer, (0,) * rank):

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zarrlink.arrays.mapping import Mapping
 from zarrlink.arrays.volume import Volume
 from zarrlink.arrays.wkw_volume import block_voxels
+from zarrlink.errors import CorruptFile, UnsupportedLayer
 from zarrlink.formats.wkw import WkwHeader
-from zarrlink.geometry import Vec3
+from zarrlink.geometry import Vec3, vec3
 from zarrlink.overlay_chunks import PaintedBlocks, morton_code
 
 
@@ -27,7 +29,9 @@ class PaintedVolume:
         self._dtype = np.dtype(dtype).newbyteorder("<")
         self._below = below
 
-    async def read(self, start: Vec3, end: Vec3, extra: tuple[int, ...] = ()) -> NDArray[Any]:
+    async def read(
+        self, start: Vec3, end: Vec3, extra: tuple[int, ...] = (), channels: tuple[int, int] | None = None
+    ) -> NDArray[Any]:
         side = self._header.block_side
         if self._below is None:
             out = np.zeros((1, *(b - a for a, b in zip(start[::-1], end[::-1], strict=True))), self._dtype)
@@ -51,10 +55,48 @@ class PaintedVolume:
 class MappedVolume:
     """A volume whose segment ids are shown as those of a mapping. See `zarrlink.arrays.volume.Volume`."""
 
-    def __init__(self, volume: Volume, mapping: Any) -> None:
+    def __init__(self, volume: Volume, mapping: Mapping, layer: str) -> None:
         self._volume = volume
         self._mapping = mapping
+        self._layer = layer
 
-    async def read(self, start: Vec3, end: Vec3, extra: tuple[int, ...] = ()) -> NDArray[Any]:
-        mapped: NDArray[Any] = await self._mapping.apply(await self._volume.read(start, end, extra))
-        return mapped
+    async def read(
+        self, start: Vec3, end: Vec3, extra: tuple[int, ...] = (), channels: tuple[int, int] | None = None
+    ) -> NDArray[Any]:
+        voxels = await self._volume.read(start, end, extra, channels)
+        try:
+            return await self._mapping.apply(voxels)
+        except CorruptFile as error:
+            raise damaged_mapping(self._layer, self._mapping.name, error) from error
+        except UnsupportedLayer as error:
+            # Only the voxels could tell: for a reader of chunks the table is damaged.
+            raise CorruptFile(f"of layer {self._layer!r}, {error}") from error
+
+
+def damaged_mapping(layer: str, mapping: str, error: CorruptFile) -> CorruptFile:
+    """The same failure, with the names that tell a person where to look."""
+    what = f"mapping {mapping!r} of layer {layer!r}: {error.what}"
+    return CorruptFile(what, key=error.key, expected=error.expected, found=error.found)
+
+
+class BoxedVolume:
+    """A volume within the box [first, last) of its layer, in its mag's own voxels, 0 outside."""
+
+    def __init__(self, volume: Volume, first: Vec3, last: Vec3) -> None:
+        self._volume = volume
+        self._first = first
+        self._last = last
+
+    async def read(
+        self, start: Vec3, end: Vec3, extra: tuple[int, ...] = (), channels: tuple[int, int] | None = None
+    ) -> NDArray[Any]:
+        low = vec3([max(a, b) for a, b in zip(start, self._first, strict=True)])
+        high = vec3([max(a, min(b, c)) for a, b, c in zip(low, end, self._last, strict=True)])
+        if (low, high) == (start, end):
+            return await self._volume.read(start, end, extra, channels)
+        part = await self._volume.read(low, high, extra, channels)
+        out = np.zeros((len(part), *(b - a for a, b in zip(start[::-1], end[::-1], strict=True))), part.dtype)
+        place = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))[::-1]
+        if part.size:
+            out[:, *place] = part
+        return out

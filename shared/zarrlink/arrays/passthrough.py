@@ -19,7 +19,7 @@ from zarrlink.formats.zarr_keys import Dialect
 
 Json = dict[str, Any]
 
-# Codecs that every client of `reference/peers.md` reads; zlib has no name in v3, crc32c none in v2.
+# Codecs that every client reads (tests/end_to_end, and Neuroglancer, dask, Fiji's n5-zarr by their documentation); zlib has no name in v3, crc32c none in v2.
 _V2_CODECS: Final = ("blosc", "gzip", "zlib", "zstd")
 _V3_CODECS: Final = ("blosc", "gzip", "zstd", "crc32c")
 _BLOSC: Final = ("lz4", "lz4hc", "blosclz", "zlib", "zstd")

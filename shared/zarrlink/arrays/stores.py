@@ -107,6 +107,10 @@ class Stores:
             return LocalFiles(Path(address.text))
         return _WholeObjects(self, address)
 
+    def reads_parts(self, source: ByteSource) -> bool:
+        """Whether a source reads parts of objects, rather than the whole of an object for each."""
+        return not isinstance(source, _WholeObjects)
+
     async def memory(self, name: str, objects: Mapping[str, bytes]) -> ByteSource:
         """Objects as a source that arrays can be opened in; its `name` is its location. For tests."""
         source = _WholeObjects(self, Address(_MEMORY, "", (name,)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import tensorstore as ts
@@ -23,6 +23,17 @@ _LARGE_CHUNK_BYTES: Final = 16 * 2**20
 _SEEN_S: Final = 5.0
 
 
+class _Part(NamedTuple):
+    """Of all axes but space what is read: one coordinate of each additional axis, channels [first, end)."""
+
+    extra: tuple[int, ...]
+    channels: tuple[int, int]
+
+    @property
+    def channel_count(self) -> int:
+        return self.channels[1] - self.channels[0]
+
+
 class TensorstoreVolume:
     """A `Volume` of an opened array. `source`: where the array's objects can be looked for."""
 
@@ -34,8 +45,11 @@ class TensorstoreVolume:
         self._opened = opened
         self._seen_s = float("-inf")
 
-    async def read(self, start: Vec3, end: Vec3, extra: tuple[int, ...] = ()) -> NDArray[Any]:
+    async def read(
+        self, start: Vec3, end: Vec3, extra: tuple[int, ...] = (), channels: tuple[int, int] | None = None
+    ) -> NDArray[Any]:
         stored = self._stored
+        part = _Part(extra, channels or (0, stored.channels))
         for axis, at in zip(stored.extra_axes, extra, strict=True):
             if not axis.start <= at < axis.end:
                 raise InvalidRequest(f"axis {axis.name!r} has no coordinate {at}")
@@ -45,27 +59,26 @@ class TensorstoreVolume:
         stop = [min(a, b) for a, b in zip(end, last, strict=True)]
         inside = all(low < high for low, high in zip(first, stop, strict=True))
         if inside and first == list(start) and stop == list(end):
-            return await self._read_inside(start, end, extra)
-        shown = np.full((stored.channels, *size[::-1]), self._fill)
+            return await self._read_inside(start, end, part)
+        shown = np.full((part.channel_count, *size[::-1]), self._fill)
         if inside:
-            part = await self._read_inside(vec3(first), vec3(stop), extra)
-            shown[_box(vec3(first), vec3(stop), start)] = part
+            shown[_box(vec3(first), vec3(stop), start)] = await self._read_inside(vec3(first), vec3(stop), part)
         return shown
 
-    async def _read_inside(self, start: Vec3, end: Vec3, extra: tuple[int, ...]) -> NDArray[Any]:
+    async def _read_inside(self, start: Vec3, end: Vec3, part: _Part) -> NDArray[Any]:
         stored = self._stored
         async with self._stores.reads:
             if stored.chunk_bytes <= _LARGE_CHUNK_BYTES:
-                voxels = await self._fetch(start, end, extra)
+                voxels = await self._fetch(start, end, part)
             else:
                 x, y, z = (high - low for low, high in zip(start, end, strict=True))
-                voxels = np.empty((stored.channels, z, y, x), self._fill.dtype)
+                voxels = np.empty((part.channel_count, z, y, x), self._fill.dtype)
                 for low, high in _cells(start, end, stored.chunk, stored.offset):
-                    voxels[_box(low, high, start)] = await self._fetch(low, high, extra)
-        await self._confirm_absence(voxels, start, end, extra)
+                    voxels[_box(low, high, start)] = await self._fetch(low, high, part)
+        await self._confirm_absence(voxels, start, end, part)
         return voxels
 
-    async def _fetch(self, start: Vec3, end: Vec3, extra: tuple[int, ...]) -> NDArray[Any]:
+    async def _fetch(self, start: Vec3, end: Vec3, part: _Part) -> NDArray[Any]:
         stored, axes = self._stored, self._stored.axes
         spans = [slice(low, high) for low, high in zip(start, end, strict=True)]
         index: list[Any] = [0] * self._opened.rank
@@ -75,10 +88,10 @@ class TensorstoreVolume:
             if axis is not None:
                 index[axis] = span
         if axes.c is not None:
-            index[axes.c] = slice(0, stored.channels) if stored.channel_index is None else stored.channel_index
+            index[axes.c] = slice(*part.channels) if stored.channel_index is None else stored.channel_index
             if stored.channel_index is None:
                 order.insert(0, axes.c)
-        for described, at in zip(stored.extra_axes, extra, strict=True):
+        for described, at in zip(stored.extra_axes, part.extra, strict=True):
             index[described.index] = at
         kept = sorted(axis for axis in order if axis is not None)
         try:
@@ -88,10 +101,10 @@ class TensorstoreVolume:
         except FAILURES as error:
             raise failure(error, stored.metadata_key) from error
         x, y, z = (high - low for low, high in zip(start, end, strict=True))
-        found: NDArray[Any] = np.asarray(voxels).reshape((stored.channels, z, y, x))
+        found: NDArray[Any] = np.asarray(voxels).reshape((part.channel_count, z, y, x))
         return found
 
-    async def _confirm_absence(self, voxels: NDArray[Any], start: Vec3, end: Vec3, extra: tuple[int, ...]) -> None:
+    async def _confirm_absence(self, voxels: NDArray[Any], start: Vec3, end: Vec3, part: _Part) -> None:
         """Make sure that what came back as fill value was stored so, or never written.
 
         An unmounted disk, a deleted bucket, a folder in a chunk's place: tensorstore takes all of it for absence.
@@ -100,7 +113,7 @@ class TensorstoreVolume:
         if not is_fill.any():
             return
         source, suspects = self._source, set()
-        for touched in touched_objects(self._stored, start, end, extra):
+        for touched in touched_objects(self._stored, start, end, part.extra, part.channels):
             if is_fill[slice(*touched.channels), *_box(touched.start, touched.end, start)[1:]].all():
                 suspects.add(touched.key)
         if not suspects:

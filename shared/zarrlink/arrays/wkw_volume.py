@@ -14,9 +14,11 @@ from zarrlink.formats.lz4_block import decode_lz4
 from zarrlink.formats.wkw import WkwHeader, morton_index
 from zarrlink.geometry import Vec3, vec3
 from zarrlink.transcode import ChunkShape, Wanted
-from zarrlink.wkw_chunks import WkwChunks
+from zarrlink.wkw_chunks import LARGE_BLOCK_BYTES, WkwChunks
 
 _AT_ONCE: Final = 16
+# Decoded blocks under way for one read: less than sixteen where they are large.
+UNDER_WAY_BYTES: Final = 32 * 2**20
 
 
 class WkwVolume:
@@ -27,12 +29,16 @@ class WkwVolume:
         self._level = chunks.form.level
         self._dtype = np.dtype(self._level.header.dtype).newbyteorder("<")
 
-    async def read(self, start: Vec3, end: Vec3, extra: tuple[int, ...] = ()) -> NDArray[Any]:
+    async def read(
+        self, start: Vec3, end: Vec3, extra: tuple[int, ...] = (), channels: tuple[int, int] | None = None
+    ) -> NDArray[Any]:
         header = self._level.header
         low = vec3([max(a, b) for a, b in zip(start, self._level.box_start, strict=True)])
         high = vec3([min(a, b) for a, b in zip(end, self._level.box_end, strict=True)])
-        out = np.zeros((header.channels, *(b - a for a, b in zip(start[::-1], end[::-1], strict=True))), self._dtype)
-        side, few = header.block_side, asyncio.Semaphore(_AT_ONCE)
+        first, stop = channels or (0, header.channels)
+        out = np.zeros((stop - first, *(b - a for a, b in zip(start[::-1], end[::-1], strict=True))), self._dtype)
+        side = header.block_side
+        few = asyncio.Semaphore(max(1, min(_AT_ONCE, UNDER_WAY_BYTES // header.block_bytes)))
 
         async def place(block: Vec3) -> None:
             async with few:
@@ -43,7 +49,7 @@ class WkwVolume:
             inside = [(max(a, c), min(b, c + side)) for a, b, c in zip(low, high, corner, strict=True)]
             target = tuple(slice(a - s, b - s) for (a, b), s in zip(inside, start, strict=True))[::-1]
             source = tuple(slice(a - c, b - c) for (a, b), c in zip(inside, corner, strict=True))[::-1]
-            out[:, *target] = voxels[:, *source]
+            out[:, *target] = voxels[first:stop, *source]
 
         blocks = [range(a // side, -(-b // side)) for a, b in zip(low, high, strict=True)]
         await asyncio.gather(*(place((x, y, z)) for z, y, x in product(*blocks[::-1])))
@@ -66,6 +72,8 @@ class WkwVolume:
             return None
         begin = run.spans[0] - read.stored.offset
         payload = memoryview(read.stored.data)[begin : begin + run.spans[1] - run.spans[0]]
+        if header.block_bytes > LARGE_BLOCK_BYTES:
+            return await asyncio.to_thread(block_voxels, payload, header, run.key)
         return block_voxels(payload, header, run.key)
 
 

@@ -7,12 +7,20 @@ from typing import Final
 
 import google_crc32c
 
+from zarrlink.errors import CorruptFile
+
 ABSENT: Final = (2**64 - 1, 2**64 - 1)
 
 
 def index_bytes(chunks: int) -> int:
     """Length of the index of a shard of that many inner chunks."""
     return 16 * chunks + 4
+
+
+def check_index(index: bytes | memoryview, *, key: str = "") -> None:
+    """Raises CorruptFile where the bytes are not those that the checksum at their end was made from."""
+    if google_crc32c.value(bytes(index[:-4])) != int.from_bytes(index[-4:], "little"):
+        raise CorruptFile("the index of a shard is damaged, or the shard cut short", key=key)
 
 
 def encode_index(places: list[tuple[int, int]]) -> bytes:

@@ -18,7 +18,7 @@ from zarrlink.geometry import BoundingBox, Mag, Vec3, VoxelSize, vec3
 from zarrlink.layer import MAX_CHUNK_BYTES, Coding, Layer, LeadingAxis, Level
 from zarrlink.opening.opened import OpenLayer, Witness
 from zarrlink.opening.volumes import LayerVolumes
-from zarrlink.proxied_chunks import ProxiedChunks, StoredChunks
+from zarrlink.proxied_chunks import ProxiedChunks, Signs, StoredChunks
 from zarrlink.storage.interface import ByteSource
 from zarrlink.voxel_layout import StoredVoxels, lay_out_voxels
 
@@ -86,16 +86,16 @@ class _Proxied:
 
     @classmethod
     def of(cls, layer: Layer, level: Level, array: OpenArray, most_bytes: int) -> _Proxied:
-        v2, v3 = (_way(layer, level, array.stored, dialect, most_bytes) for dialect in ("v2", "v3"))
+        v2, v3 = (_way(layer, level, array, dialect, most_bytes) for dialect in ("v2", "v3"))
         ways: dict[Dialect, Passthrough] = {}
         if v2 is not None:
             ways["v2"] = v2
             coding = Coding(json.dumps(v2.compressor), json.dumps(v2.fill_value))
-            level = replace(level, v2=coding, chunk=_xyz(v2.chunk), chunk_channels=_channels(layer, v2))
+            level = replace(level, v2=coding, chunk=_xyz(v2.chunk), chunk_channels=_channels(layer, v2.chunk))
         if v3 is not None:
             ways["v3"] = v3
             coding = Coding(json.dumps(v3.codecs), json.dumps(v3.fill_value))
-            level = replace(level, v3=coding, chunk=_xyz(v3.chunk), chunk_channels=_channels(layer, v3))
+            level = replace(level, v3=coding, chunk=_xyz(v3.chunk), chunk_channels=_channels(layer, v3.chunk))
             if v3.shard is not None:
                 level = replace(level, shard=_xyz(v3.shard))
         return cls(level, array, ways)
@@ -108,23 +108,23 @@ class _Proxied:
         step = _xyz(way.shard or way.chunk)
         first = vec3([(a - b) // c for a, b, c in zip(self.level.origin, self.array.stored.offset, step, strict=True)])
         stored = StoredChunks(self.array.source, self.array.stored.metadata_key, way.key, first)
-        raw = way.chunk if way.shard is None and _is_raw(way) else None
-        return ProxiedChunks(decoded, stored, None if raw is None else layer.item_bytes * _product(raw))
+        return ProxiedChunks(decoded, stored, _signs(way, dialect, layer.item_bytes))
 
 
-def _way(layer: Layer, level: Level, stored: StoredArray, dialect: Dialect, most_bytes: int) -> Passthrough | None:
+def _way(layer: Layer, level: Level, array: OpenArray, dialect: Dialect, most_bytes: int) -> Passthrough | None:
     """How the array goes out unchanged: where its grid is ours, and no chunk has to be cut at the box."""
+    stored = array.stored
     way = fits(stored, dialect)
     if way is None or len(way.axes) != len(layer.axis_names):
         return None
     if any(step != 1 for step in (way.shard or way.chunk)[: len(layer.leading)]):
         return None
-    chunk, step = _xyz(way.chunk), _xyz(way.shard or way.chunk)
+    step = _xyz(way.shard or way.chunk)
     inner = _product(way.chunk) * layer.item_bytes
     outer = _product(way.shard or way.chunk) * layer.item_bytes
     if inner > MAX_CHUNK_BYTES or outer > max(most_bytes, MAX_CHUNK_BYTES):
         return None
-    if layer.channel_axis and way.shard is not None and _of_channels(way.shard) != _of_channels(way.chunk):
+    if way.shard is not None and not (array.reads_parts and _channels(layer, way.shard) == _channels(layer, way.chunk)):
         return None
     for origin, start, end, offset, length, side in zip(
         level.origin, level.box_start, level.box_end, stored.offset, stored.shape, step, strict=True
@@ -132,25 +132,35 @@ def _way(layer: Layer, level: Level, stored: StoredArray, dialect: Dialect, most
         whole_end = end == offset + length or ((end - offset) % side == 0 and end < offset + length)
         if origin != start or origin < offset or (origin - offset) % side or not whole_end:
             return None
-    return way if all(side > 0 for side in chunk) else None
+    return way
 
 
 def _voxels(mag: Mag, stored: StoredArray) -> StoredVoxels:
     return StoredVoxels(mag, stored.dtype, stored.item_bytes, stored.channels, stored.offset, stored.chunk)
 
 
-def _is_raw(way: Passthrough) -> bool:
-    if way.compressor is not None:
-        return False
-    return all(codec["name"] in ("bytes", "transpose") for codec in way.codecs)
+def _signs(way: Passthrough, dialect: Dialect, item_bytes: int) -> Signs:
+    if way.shard is not None:
+        return Signs(shard_chunks=_product(way.shard) // _product(way.chunk))
+    length = item_bytes * _product(way.chunk)
+    if dialect == "v2":
+        packed = [] if way.compressor is None else [way.compressor["id"]]
+    else:
+        packed = [codec["name"] for codec in way.codecs if codec["name"] != "bytes"]
+    match packed:
+        case []:
+            return Signs(raw_bytes=length)
+        case ["crc32c"]:
+            return Signs(raw_bytes=length + 4)
+        case ["blosc"]:
+            return Signs(frame_bytes=length)
+        case _:
+            return Signs()
 
 
-def _channels(layer: Layer, way: Passthrough) -> int | None:
-    return _of_channels(way.chunk) if layer.channel_axis else None
-
-
-def _of_channels(shape: tuple[int, ...]) -> int:
-    return shape[-4]
+def _channels(layer: Layer, shape: tuple[int, ...]) -> int | None:
+    """Of a chunk or shard; None where there is no axis of channels."""
+    return shape[-4] if layer.channel_axis else None
 
 
 def _xyz(shape: tuple[int, ...]) -> Vec3:

@@ -10,13 +10,14 @@ import numpy as np
 
 from zarrlink.annotations.manifest import PackedVolume
 from zarrlink.arrays.mapping import open_mapping
-from zarrlink.arrays.painted_volume import MappedVolume, PaintedVolume
+from zarrlink.arrays.painted_volume import BoxedVolume, MappedVolume, PaintedVolume, damaged_mapping
 from zarrlink.arrays.stores import Stores
 from zarrlink.arrays.table import TableCache
-from zarrlink.errors import InvalidRequest, UnsupportedLayer
+from zarrlink.arrays.volume import Volume
+from zarrlink.errors import CorruptFile, InvalidRequest, UnsupportedLayer
 from zarrlink.formats.datasource import LayerDescription
 from zarrlink.formats.wkw import WkwHeader
-from zarrlink.geometry import VoxelSize
+from zarrlink.geometry import Mag, VoxelSize
 from zarrlink.jump_tables import JumpTables
 from zarrlink.opening.annotation import Annotation, volume_name
 from zarrlink.opening.foreign import open_foreign, read_foreign
@@ -55,9 +56,20 @@ class VoxelTools:
         async def volumes(source: ByteSource, described: LayerDescription) -> LayerVolumes:
             if described.data_format == "wkw":
                 return await wkw_volumes(source, described, jump_tables, outside)
-            return (await read_foreign(source, described, stores)).volumes
+            return _within_box((await read_foreign(source, described, stores)).volumes)
 
         return cls(volumes, TableCache(), pages, stores, most_bytes)
+
+
+def _within_box(found: LayerVolumes) -> LayerVolumes:
+    """As WKW's are: what is stored outside of the layer's box is not the layer's."""
+    box = found.described.box
+
+    def boxed(mag: Mag, volume: Volume) -> Volume:
+        inside = box.in_mag(mag)
+        return BoxedVolume(volume, inside.top_left, inside.bottom_right)
+
+    return found.changed(boxed)
 
 
 async def open_decoded(
@@ -88,8 +100,10 @@ async def mapped_volumes(
         mapping = await open_mapping(source, described.name, mapping_name, described.agglomerates, tools.tables)
     except InvalidRequest as error:
         raise UnsupportedLayer(f"layer {described.name!r}: {error}") from error
+    except CorruptFile as error:
+        raise damaged_mapping(described.name, mapping_name, error) from error
     witnesses = [Witness(source, key, etag) for key, etag in mapping.witnesses.items()]
-    return found.changed(lambda _, volume: MappedVolume(volume, mapping), *witnesses)
+    return found.changed(lambda _, volume: MappedVolume(volume, mapping, described.name), *witnesses)
 
 
 async def open_painted(

@@ -83,5 +83,9 @@ async def image_layer(
 
 
 def _axes(image: SourceImage) -> Axes:
-    channel = next((axis.name for axis in image.axes if axis.kind == "channel"), "c")
-    return axes_by_name(["c" if axis.name == channel else axis.name for axis in image.axes])
+    """However the axes of channels and of time are named: what they are stands in their types."""
+    channel, time = (
+        next((axis.name for axis in image.axes if axis.kind == kind), name)
+        for kind, name in (("channel", "c"), ("time", "t"))
+    )
+    return axes_by_name([{channel: "c", time: "t"}.get(axis.name, axis.name) for axis in image.axes])

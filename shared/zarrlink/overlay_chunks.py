@@ -97,7 +97,12 @@ class OverlayChunks:
             return NOTHING, await self._read_painted(over)
         if not over:
             return await self._read_below(below, run), NOTHING
-        return await asyncio.gather(self._read_below(below, run), self._read_painted(over))
+        # Both at once, by one task: for files of this machine a second one would cost more than the read.
+        reading = asyncio.create_task(self._read_painted(over))
+        try:
+            return await self._read_below(below, run), await reading
+        finally:
+            reading.cancel()
 
     async def _read_below(self, pieces: list[Piece], run: StoredRun) -> Stored:
         read = None

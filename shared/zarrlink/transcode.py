@@ -186,23 +186,25 @@ class ArrayForm:
         pieces = []
         places = [shard_index.ABSENT] * shape.slots
         offset = 0
-        candidates = [(wanted, painted[wanted.block]) for wanted in shape.wanted if wanted.block in painted]
-        if below is not None:
-            first, spans = below[0].first_block, below[1]
-            candidates += [
-                (wanted, (spans[wanted.block - first], spans[wanted.block - first + 1]))
-                for wanted in below[0].wanted
-                if wanted.block not in painted
-            ]
-        for wanted, place in sorted(candidates, key=lambda candidate: candidate[0].block):
-            if place is None:
-                continue
-            source, source_end = place
-            is_painted = wanted.block in painted
-            compressed = is_painted or self.header.compressed
-            decode = (
-                self._always_decoded or wanted.kept is not None or (compressed and source_end - source == raw_bytes)
-            )
+        always_decoded, compressed_below = self._always_decoded, self.header.compressed
+        first, spans = shape.first_block, () if below is None else below[1]
+        wanted_blocks: Sequence[Wanted] = shape.wanted
+        if below is None or below[0] is not shape:
+            wanted_blocks = [wanted for wanted in shape.wanted if wanted.block in painted]
+            wanted_blocks += () if below is None else [it for it in below[0].wanted if it.block not in painted]
+            wanted_blocks.sort(key=lambda wanted: wanted.block)
+        for wanted in wanted_blocks:
+            block = wanted.block
+            is_painted = block in painted
+            if is_painted:
+                place = painted[block]
+                if place is None:
+                    continue
+                source, source_end = place
+            else:
+                source, source_end = spans[block - first], spans[block - first + 1]
+            compressed = is_painted or compressed_below
+            decode = always_decoded or wanted.kept is not None or (compressed and source_end - source == raw_bytes)
             if decode or not compressed:
                 end = offset + blosc1.RAW_HEADER_BYTES + self.chunk_bytes
             else:

@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
 
 from zarrlink.annotations.import_job import ImportJob, ImportParts, run_import
 from zarrlink.annotations.s3_downloads import S3Downloads
@@ -29,6 +30,7 @@ from zarrlink.settings import AnnotationImportSettings
 
 SETTINGS = AnnotationImportSettings.from_environment(os.environ)
 LOGGER = Logger()
+METRICS = Metrics()
 # Nobody waits; putting the parts of many gigabytes together takes S3 up to minutes.
 S3_ANSWERS_S: Final = 120
 
@@ -50,9 +52,11 @@ def parts() -> ImportParts:
     )
 
 
+@METRICS.log_metrics
 def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
     """An upload's event (`LargeUploads`) or a download's to what became of it. An exception asks for another attempt."""
     started = time.perf_counter()
+    METRICS.add_metric(name="Attempts", unit=MetricUnit.Count, value=1)
     answer = _download(event) if "download" in event else _import(event, context)
     LOGGER.info(
         "job",
@@ -63,6 +67,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
             "milliseconds": round((time.perf_counter() - started) * 1000, 2),
         },
     )
+    METRICS.add_metric(name="Done" if answer["state"] == "done" else "Failed", unit=MetricUnit.Count, value=1)
     return answer
 
 

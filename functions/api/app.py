@@ -8,7 +8,9 @@ import time
 from functools import cache
 from typing import Any, Final
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
+from aws_lambda_powertools.metrics import MetricUnit
 from mangum import Mangum
 
 from zarrlink.annotations.large_uploads import LargeUploads
@@ -38,6 +40,9 @@ from zarrlink.users.dynamodb import DynamoUsers
 
 SETTINGS = ApiSettings.from_environment(os.environ)
 LOGGER = Logger()
+METRICS = Metrics()
+# Errors of the package are lines like any other: JSON, not the plain text of Lambda's own handler.
+copy_config_to_registered_loggers(LOGGER, include={problems.LOG.name})
 # Lambda takes events of 6 MB, and base64 makes 4 bytes of 3: what is larger goes by /api/annotations/uploads.
 MAX_UPLOAD_BYTES: Final = 4_500_000
 # What fits /tmp, the memory and the patience of this function.
@@ -109,6 +114,7 @@ def _have_download_made(record: AnnotationRecord, volume_data: VolumeData | None
     start({"download": record.id, "format": volume_data or ""})
 
 
+@METRICS.log_metrics
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """API Gateway's event to its answer."""
     started = time.perf_counter()
@@ -123,6 +129,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             "milliseconds": round((time.perf_counter() - started) * 1000, 2),
         },
     )
+    status = answer["statusCode"]
+    outcome = "Failed" if status >= 500 else "Refused" if status >= 400 else "Answered"
+    METRICS.add_metric(name=outcome, unit=MetricUnit.Count, value=1)
     return answer
 
 

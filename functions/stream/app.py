@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import time
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, Final
+from urllib.parse import unquote
 
 from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
 from aws_lambda_powertools.metrics import MetricUnit
 
 from zarrlink.aws_parts import FRESHNESS_S, MOST_BYTES, LazyClient, now_ms, source_opener
@@ -34,6 +37,9 @@ LOGGER = Logger()
 METRICS = Metrics()
 METER = Meter()
 LOOP = asyncio.new_event_loop()
+# Errors of the package are lines like any other: JSON, not the plain text of Lambda's own handler.
+copy_config_to_registered_loggers(LOGGER, include={problems.LOG.name})
+_TOKEN_LIKE: Final = re.compile(r"[A-Za-z0-9_-]{33,}")
 
 
 @cache
@@ -81,6 +87,14 @@ async def _respond(request: Request) -> Response:
     return await path.respond(request)
 
 
+def _shown_key(below: str, response: Response) -> str:
+    """What of an address may be written down: nothing where no link was opened, for a token may stand at another place,
+    and never what looks like one."""
+    if response.status in (400, 405, 410):
+        return ""
+    return _TOKEN_LIKE.sub("...", unquote(below))[:200]
+
+
 def _as_get(request: Request) -> Request:
     """HEAD answered like GET, whole: the gateway strips the body and keeps its true length."""
     if request.method != "HEAD":
@@ -98,7 +112,7 @@ def _note(request: Request, response: Response, context: Any, milliseconds: floa
             "request_id": getattr(context, "aws_request_id", ""),
             "link": hashlib.sha256(token[1:17].encode()).hexdigest()[:12],
             "method": request.method,
-            "key": below[:200],
+            "key": _shown_key(below, response),
             "status": response.status,
             "bytes_sent": len(response.body),
             "source_requests": METER.requests,

@@ -121,13 +121,13 @@ def test_every_parameter_refuses_what_does_not_fit(template: dict[str, Any]) -> 
         ("DataKeyArns", ["", "arn:aws:kms:eu-central-1:123456789012:key/12ab-34"], ["alias/key", "*"]),
         (
             "PublicUrl",
-            ["", "https://links.example.org", "http://127.0.0.1:8080/v1"],
-            ["links.example.org", "https://a/"],
+            ["", "https://links.example.org", "http://127.0.0.1:8080"],
+            ["links.example.org", "https://a/", "https://a/v1"],
         ),
         (
             "AllowedSources",
-            ["", "s3://other/volumes", "https://host/a s3://b/c"],
-            ["/etc", "file:///etc", "https://a  https://b"],
+            ["", "s3://other/volumes", "https://host/a,s3://b/c"],
+            ["/etc", "file:///etc", "https://a https://b", "https://a,/etc"],
         ),
     ],
 )

@@ -61,8 +61,8 @@ class AllowedSources:
 
     @classmethod
     def from_text(cls, text: str) -> AllowedSources:
-        """From the value of ZARRLINK_ALLOWED_SOURCES: prefixes apart by spaces or line breaks."""
-        return cls.of(text.split())
+        """From the value of ZARRLINK_ALLOWED_SOURCES: prefixes apart by commas, spaces or line breaks."""
+        return cls.of(text.replace(",", " ").split())
 
     def check(self, address: str) -> Address:
         """The address taken apart, if it may be read.

@@ -18,6 +18,7 @@ import report  # noqa: E402
 import servers  # noqa: E402
 import serving  # noqa: E402
 import stages  # noqa: E402
+import tiff  # noqa: E402
 
 TINY = measure.Scale((128, 128, 128), rounds=1, seconds=1, calls=64)
 CASES = (serving.Case("em", "v2", 2), serving.Case("segmentation", "v3", 1))
@@ -65,6 +66,13 @@ def test_stages_are_timed_and_profiled(dataset: Path, capsys: pytest.CaptureFixt
     assert table.rows[-1] == ["**CPU a request, measured**", "100.0", "100%"]
     stages.profile(dataset, TINY)
     assert "us a request, without profiler" in capsys.readouterr().out
+
+
+def test_exports_are_equal_to_tifffiles_and_are_timed(dataset: Path) -> None:
+    speeds, terabyte = tiff.run(dataset, TINY).tables
+    assert [row[0] for row in speeds.rows] == list(tiff._RUNS)
+    assert "aim 2.5" in speeds.rows[1][2]
+    assert int(terabyte.rows[0][0]) > 1000
 
 
 def test_contestants_take_turns() -> None:

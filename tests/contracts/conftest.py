@@ -5,5 +5,11 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    "contracts.byte_source", "contracts.catalogue", "contracts.link_store", "contracts.pack_sink", "contracts.users"
+    "contracts.byte_source",
+    "contracts.catalogue",
+    "contracts.link_store",
+    "contracts.pack_sink",
+    "contracts.part_sink",
+    "contracts.scratch",
+    "contracts.users",
 )

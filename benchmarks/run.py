@@ -11,13 +11,20 @@ import frames
 import lambda_functions
 import report
 import serving
+import tiff
 from data import write_dataset
 from measure import FULL, QUICK
 
 import sources
 
 HERE = Path(__file__).parent
-PARTS = {"frames": frames.run, "serving": serving.run, "sources": sources.run, "lambda": lambda_functions.run}
+PARTS = {
+    "frames": frames.run,
+    "serving": serving.run,
+    "sources": sources.run,
+    "lambda": lambda_functions.run,
+    "tiff": tiff.run,
+}
 NEEDS = {"serving": serving.missing, "lambda": lambda_functions.missing}
 
 

@@ -119,3 +119,38 @@ class SourceUnavailable(ZarrlinkError):
         super().__init__("the stored data cannot be reached at the moment")
         self.reason = reason
         self.key = key
+
+
+class ExportTooLarge(InvalidRequest):
+    """An export that no store would take, or that is too large for what was allowed.
+
+    `fits`: the nearest coarser mag at which the same box fits, None where there is none.
+    """
+
+    def __init__(self, sentence: str, fits: str | None) -> None:
+        way = f"mag {fits} fits" if fits else "choose a smaller box"
+        super().__init__(f"{sentence}: {way}")
+        self.fits = fits
+
+
+class ExportFailed(ZarrlinkError):
+    """An export that cannot go on here, through no fault of its source: the worker's disk is full, for example."""
+
+
+class UploadGone(ZarrlinkError):
+    """An upload that was completed or aborted meanwhile: whoever still writes to it is late."""
+
+    def __init__(self) -> None:
+        super().__init__("this export was ended meanwhile")
+
+
+class PartsDiffer(ZarrlinkError):
+    """Parts of an upload that are missing, or are not those which their workers told of; `numbers` are theirs.
+
+    The units behind them are to be run again.
+    """
+
+    def __init__(self, numbers: tuple[int, ...]) -> None:
+        shown = ", ".join(str(number) for number in numbers[:5]) + (", ..." if len(numbers) > 5 else "")
+        super().__init__(f"{len(numbers)} parts of the export are missing or differ from what was written: {shown}")
+        self.numbers = numbers

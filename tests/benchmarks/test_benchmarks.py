@@ -18,6 +18,7 @@ import report  # noqa: E402
 import servers  # noqa: E402
 import serving  # noqa: E402
 import stages  # noqa: E402
+import tiff  # noqa: E402
 
 import sources  # noqa: E402
 
@@ -74,6 +75,13 @@ def test_annotations_and_other_formats_give_equal_voxels_and_are_timed(dataset: 
     assert [row[1] for row in over.rows] == ["the WKW layer alone", "annotation over it"] * 2
     assert ["aim 1.3" in row[3] for row in over.rows] == [False, True] * 2
     assert [row[0] for row in formats.rows] == ["zarr, as it is", "zarr, axes turned", "zarr, big endian", "n5, gzip"]
+
+
+def test_exports_are_equal_to_tifffiles_and_are_timed(dataset: Path) -> None:
+    speeds, terabyte = tiff.run(dataset, TINY).tables
+    assert [row[0] for row in speeds.rows] == list(tiff._RUNS)
+    assert "aim 2.5" in speeds.rows[1][2]
+    assert int(terabyte.rows[0][0]) > 1000
 
 
 def test_contestants_take_turns() -> None:

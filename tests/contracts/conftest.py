@@ -9,6 +9,8 @@ pytest.register_assert_rewrite(
     "contracts.catalogue",
     "contracts.link_store",
     "contracts.pack_sink",
+    "contracts.part_sink",
+    "contracts.scratch",
     "contracts.users",
     "contracts.vault",
 )

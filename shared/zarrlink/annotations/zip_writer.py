@@ -54,6 +54,12 @@ class ZipWriter:
         self._remember(raw_name, _UTF8, method, sizes, offset)
         return self._sent(header + raw_name + packed)
 
+    def placed(self, name: str, crc: int, length: int) -> None:
+        """Account for a stored file that somebody else wrote here, behind the header of `stored_header`."""
+        raw_name = name.encode()
+        self._remember(raw_name, _UTF8, STORED, (crc, length, length), self._at)
+        self._at += LOCAL_HEADER.size + len(raw_name) + length
+
     def begin(self, name: str, *, above_4_gib: bool, deflated: bool = False) -> bytes:
         """The front of a file that `piece` and `end` continue. `above_4_gib`: whether it may get so large."""
         raw_name, offset = name.encode(), self._at
@@ -117,3 +123,10 @@ class ZipWriter:
     def _sent(self, data: bytes) -> bytes:
         self._at += len(data)
         return data
+
+
+def stored_header(name: str, crc: int, length: int) -> bytes:
+    """What stands before a stored file of less than 4 GiB whose checksum is known."""
+    raw_name = name.encode()
+    sizes = (crc, length, length)
+    return LOCAL_HEADER.pack(b"PK\3\4", _VERSION, _UTF8, STORED, 0, _DATE, *sizes, len(raw_name), 0) + raw_name

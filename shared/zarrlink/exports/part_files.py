@@ -1,0 +1,161 @@
+"""A `PartSink` that makes a local file."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from zarrlink.errors import ExportFailed, InvalidRequest, PartsDiffer, UploadGone
+from zarrlink.exports.part_sink import PartReceipt, checked, crc_of
+from zarrlink.exports.spill import disk_errors
+
+_COPY_BYTES: Final = 8 * 2**20
+_WHOLE: Final = "whole"
+_TRAILER: Final = struct.Struct("<4sI")
+_MAGIC: Final = b"ZLPT"
+
+
+class FileParts:
+    """The file `target`. Parts lie in a hidden folder beside it, `.NAME.UPLOAD.partial`, so that nothing but names
+    changes in the end; that is also what a crash leaves behind."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+
+    def begin(self) -> str:
+        upload = secrets.token_hex(8)
+        with disk_errors():
+            self._folder(upload).mkdir(parents=True)
+        return upload
+
+    def put(self, upload: str, number: int, data: BinaryIO, part_bytes: int, crc: int) -> PartReceipt:
+        folder = self._folder(upload)
+        # Each writer has a file of its own: two may write the same part.
+        written = folder / f"{number}.{secrets.token_hex(8)}"
+        try:
+            with written.open("xb") as file:
+                shutil.copyfileobj(data, file, _COPY_BYTES)
+                length = file.tell()
+                # So that nothing but this has to be read before the parts are put together.
+                file.write(_TRAILER.pack(_MAGIC, crc))
+                file.flush()
+                os.fsync(file.fileno())
+            if length != part_bytes:
+                raise ExportFailed("a part has another length than was said")
+            written.rename(folder / _name(number))
+        except FileNotFoundError as error:
+            raise UploadGone from error
+        except OSError as error:
+            written.unlink(missing_ok=True)
+            raise _failed(error) from error
+        return PartReceipt(number, part_bytes, crc, f"{crc:08x}")
+
+    def complete(self, upload: str, parts: Sequence[PartReceipt]) -> None:
+        folder = self._folder(upload)
+        if not folder.is_dir():
+            if self._is_there(parts):
+                return
+            raise UploadGone
+        whole = folder / _WHOLE
+        with disk_errors():
+            if whole.exists() and self._target.exists() and whole.samefile(self._target):
+                # An earlier call ended between its last two steps.
+                shutil.rmtree(folder)
+                return
+        if differing := checked({part.number: _found(folder / _name(part.number)) for part in parts}, parts):
+            raise PartsDiffer(differing)
+        with disk_errors(), whole.open("wb") as file:
+            for part in parts:
+                _append(file, folder / _name(part.number), part.part_bytes)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            # Unlike a rename, a link never replaces.
+            os.link(whole, self._target)
+        except FileExistsError as error:
+            raise InvalidRequest("there is a file of this name already") from error
+        except FileNotFoundError as error:
+            raise UploadGone from error
+        except OSError as error:
+            raise _failed(error) from error
+        _sync_folder(self._target.parent)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def abort(self, upload: str) -> None:
+        folder = self._folder(upload)
+        gone = folder.with_suffix(".aborted")
+        try:
+            # At once, for writers that are still at it.
+            folder.rename(gone)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise _failed(error) from error
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def _folder(self, upload: str) -> Path:
+        return self._target.parent / f".{self._target.name}.{upload}.partial"
+
+    def _is_there(self, parts: Sequence[PartReceipt]) -> bool:
+        """Whether the file is what these parts make: read, since nothing else is left of the upload."""
+        try:
+            with self._target.open("rb") as file:
+                same = all(crc_of(file, part.part_bytes) == part.crc for part in parts)
+                return same and not file.read(1)
+        except OSError:
+            return False
+
+
+def _name(number: int) -> str:
+    return f"{number:05d}.part"
+
+
+def _found(path: Path) -> tuple[int, str]:
+    """Length and ETag of a part; a length of -1 where there is none."""
+    try:
+        with path.open("rb") as file:
+            length = file.seek(-_TRAILER.size, os.SEEK_END)
+            magic, crc = _TRAILER.unpack(file.read(_TRAILER.size))
+    except OSError:
+        return -1, ""
+    return (length, f"{crc:08x}") if magic == _MAGIC else (-1, "")
+
+
+def _append(file: BinaryIO, path: Path, length: int) -> None:
+    """The kernel copies; file systems that share extents copy nothing."""
+    with path.open("rb") as part:
+        left = length
+        file.flush()
+        while left > 0:
+            try:
+                copied = os.copy_file_range(part.fileno(), file.fileno(), left)
+            except (AttributeError, OSError):
+                copied = 0
+            if copied == 0:
+                break
+            left -= copied
+        if left:
+            file.seek(0, os.SEEK_END)
+            part.seek(length - left)
+            shutil.copyfileobj(part, file, _COPY_BYTES)
+        else:
+            file.seek(0, os.SEEK_END)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A name is safe on disk only when its folder is."""
+    with disk_errors():
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _failed(error: OSError) -> ExportFailed:
+    return ExportFailed(f"writing an export failed: {os.strerror(error.errno) if error.errno else 'unknown reason'}")

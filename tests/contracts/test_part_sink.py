@@ -1,0 +1,147 @@
+"""The adapters of `PartSink` and of `Scratch`."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.moto_aws import MotoAws, moto_aws
+from builders.moto_parts import multipart_as_s3
+from contracts.part_sink import BIG, LAST, LEAST, PartSinkContract, put
+from contracts.scratch import ScratchContract
+from zarrlink.errors import ExportFailed, SourceUnavailable, UploadGone
+from zarrlink.exports.part_files import FileParts
+from zarrlink.exports.part_s3 import S3Parts
+from zarrlink.exports.part_sink import PartSink
+from zarrlink.exports.scratch import Scratch, ScratchBucket, ScratchFolder
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[MotoAws]:
+    with multipart_as_s3(), moto_aws() as server:
+        yield server
+
+
+class TestFileParts(PartSinkContract):
+    @pytest.fixture
+    def sink(self, tmp_path: Path) -> PartSink:
+        self.target = tmp_path / "exports" / "one.ome.tif"
+        return FileParts(self.target)
+
+    def visible(self) -> bytes | None:
+        return self.target.read_bytes() if self.target.exists() else None
+
+    def remains(self) -> list[str]:
+        return [str(path) for path in self.target.parent.rglob("*") if path != self.target]
+
+    def test_what_is_unfinished_is_hidden(self, sink: PartSink) -> None:
+        put(sink, sink.begin(), 1, LAST)
+        assert all(path.name.startswith(".one.ome.tif.") for path in self.target.parent.iterdir())
+
+    def test_a_crash_between_the_last_two_steps_is_made_good(
+        self, sink: PartSink, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upload = sink.begin()
+        parts = [put(sink, upload, 1, LAST)]
+        with monkeypatch.context() as patched:
+            patched.setattr("zarrlink.exports.part_files.shutil.rmtree", lambda *_, **__: None)
+            sink.complete(upload, parts)
+        assert self.remains() != []
+        sink.complete(upload, parts)
+        assert self.visible() == LAST
+        assert self.remains() == []
+
+    def test_a_full_disk_is_told_without_a_folder(self, sink: PartSink, monkeypatch: pytest.MonkeyPatch) -> None:
+        upload = sink.begin()
+
+        def full(*_: Any) -> None:
+            raise OSError(28, os.strerror(28), str(self.target))
+
+        monkeypatch.setattr("zarrlink.exports.part_files.shutil.copyfileobj", full)
+        with pytest.raises(ExportFailed, match="No space left on device") as failed:
+            put(sink, upload, 1, LAST)
+        assert "one.ome.tif" not in str(failed.value)
+        sink.abort(upload)
+        assert self.remains() == []
+
+    def test_a_part_that_is_cut_short_is_not_taken(self, sink: PartSink) -> None:
+        upload = sink.begin()
+        with pytest.raises(ExportFailed):
+            sink.put(upload, 1, io.BytesIO(LAST), len(LAST) + 1, 0)
+        sink.abort(upload)
+        assert self.remains() == []
+
+
+class TestS3Parts(PartSinkContract):
+    @pytest.fixture
+    def sink(self, aws: MotoAws) -> PartSink:
+        self.client, self.bucket = aws.client("s3"), aws.new_bucket()
+        return S3Parts(self.client, self.bucket, "exports/1/one.ome.tif", owner="job 1")
+
+    def visible(self) -> bytes | None:
+        if not self.client.list_objects_v2(Bucket=self.bucket).get("Contents"):
+            return None
+        data: bytes = self.client.get_object(Bucket=self.bucket, Key="exports/1/one.ome.tif")["Body"].read()
+        return data
+
+    def remains(self) -> list[str]:
+        uploads = self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", [])
+        objects = self.client.list_objects_v2(Bucket=self.bucket).get("Contents", [])
+        keys = [found["Key"] for found in [*uploads, *objects]]
+        return [key for key in keys if key != "exports/1/one.ome.tif"] + [found["Key"] for found in uploads]
+
+    def test_a_part_below_the_stores_minimum_is_refused_in_the_end(self, sink: PartSink) -> None:
+        """Why plans pad."""
+        upload = sink.begin()
+        parts = [put(sink, upload, 1, BIG[: LEAST - 1]), put(sink, upload, 2, LAST)]
+        with pytest.raises(SourceUnavailable) as failed:
+            sink.complete(upload, parts)
+        assert failed.value.reason == "S3 answered EntityTooSmall"
+
+    def test_the_job_is_in_the_objects_metadata(self, sink: PartSink) -> None:
+        upload = sink.begin()
+        sink.complete(upload, [put(sink, upload, 1, LAST)])
+        head = self.client.head_object(Bucket=self.bucket, Key="exports/1/one.ome.tif")
+        assert head["Metadata"] == {"zarrlink-export": "job 1"}
+
+    def test_another_jobs_object_is_not_taken_for_ones_own(self, sink: PartSink) -> None:
+        upload = sink.begin()
+        parts = [put(sink, upload, 1, LAST)]
+        sink.complete(upload, parts)
+        other = S3Parts(self.client, self.bucket, "exports/1/one.ome.tif", owner="job 2")
+        with pytest.raises(UploadGone):
+            other.complete(upload, parts)
+
+    def test_a_bucket_that_is_not_there_is_unavailable(self, aws: MotoAws) -> None:
+        with pytest.raises(SourceUnavailable) as failed:
+            S3Parts(aws.client("s3"), "no-such-bucket", "k", owner="").begin()
+        assert "NoSuchBucket" in failed.value.reason
+
+    def test_bytes_that_are_not_what_was_said_are_refused_at_once(self, sink: PartSink) -> None:
+        with pytest.raises(SourceUnavailable) as failed:
+            sink.put(sink.begin(), 1, io.BytesIO(LAST), len(LAST), 1)
+        assert failed.value.reason == "S3 answered BadDigest"
+
+    def test_every_part_carries_its_checksum(self, sink: PartSink) -> None:
+        sent: list[Any] = []
+        self.client.meta.events.register("before-send.s3.UploadPart", lambda request, **_: sent.append(request.headers))
+        put(sink, sink.begin(), 1, b"123456789")
+        # The check value of CRC-32/ISO-HDLC is 0xcbf43926.
+        assert sent[-1]["x-amz-checksum-crc32"] in ("y/Q5Jg==", b"y/Q5Jg==")
+
+
+class TestScratchFolder(ScratchContract):
+    @pytest.fixture
+    def scratch(self, tmp_path: Path) -> Scratch:
+        return ScratchFolder(tmp_path / "job")
+
+
+class TestScratchBucket(ScratchContract):
+    @pytest.fixture
+    def scratch(self, aws: MotoAws) -> Scratch:
+        return ScratchBucket(aws.client("s3"), aws.new_bucket(), "scratch/job")

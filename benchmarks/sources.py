@@ -138,6 +138,7 @@ def run(dataset: Path, scale: Scale) -> Part:
         part.tables.append(_formats_table(Path(scratch) / "formats", scale, max(8, count // 4)))
     part.notes = [
         "A v2 chunk is one block, the annotation's or the fallback's; a v3 shard merges both: one read more.",
+        "A merged shard's plan is kept for the next request, as clients ask in ranges; a WKW shard's is made every time.",
         "Requests: to the source, a chunk, once tables and indexes are known; not among them are tensorstore's own reads.",
     ]
     return part

@@ -15,6 +15,8 @@ from zarrlink.http.asgi import Door
 from zarrlink.http.cutout_api import create_cutout_routes
 from zarrlink.http.page import read_page_html
 from zarrlink.http.routes import DataPath
+from zarrlink.http.webknossos_api import create_webknossos_routes
+from zarrlink.http.webknossos_zarr import create_zarr_routes
 from zarrlink.streaming import Streamer
 from zarrlink_local.machine import Machine, now_ms
 
@@ -43,7 +45,9 @@ def create_app(machine: Machine, public_url: str, *, viewer_max_age_s: int = 300
         public_url=public_url,
     )
     cutouts = create_cutout_routes(machine.library, machine.catalogue)
-    return Door(data_path, ApiDoor(create_api(services, cutouts)))
+    facts = create_webknossos_routes(machine.library, machine.catalogue, public_url)
+    arrays = create_zarr_routes(machine.library, machine.catalogue)
+    return Door(data_path, ApiDoor(create_api(services, cutouts, facts, arrays)))
 
 
 def listen(port: int) -> socket.socket:

@@ -41,7 +41,7 @@ class DecodedChunks:
         self._level = level
         self._grid = level.grid(dialect)
         self._step = (level.shard or level.chunk) if dialect == "v3" else level.chunk
-        self._volume = volume
+        self.volume = volume
 
     async def answer(self, position: tuple[int, ...], ask: Ask) -> Served | None:
         place = self.place(position)
@@ -95,7 +95,7 @@ class DecodedChunks:
     async def _read(self, low: Vec3, high: Vec3, place: ChunkPlace) -> NDArray[Any]:
         first, end = place.channels[0], min(place.channels[1], self.layer.channels)
         some = None if (first, end) == (0, self.layer.channels) else (first, end)
-        return await self._volume.read(low, high, place.coordinates, some)
+        return await self.volume.read(low, high, place.coordinates, some)
 
     def place(self, position: tuple[int, ...]) -> ChunkPlace | None:
         """What a chunk key names, None outside of the array. Raises InvalidRequest for another rank."""

@@ -27,6 +27,7 @@ from zarrlink.layer import MAX_CHUNK_BYTES
 from zarrlink.opening.annotation import Annotation, Below, open_volume, volume_name
 from zarrlink.opening.opened import OpenLayer, Witness, are_unchanged
 from zarrlink.opening.wkw import open_wkw
+from zarrlink.overlay_chunks import PLANS_BYTES, PlanCache
 from zarrlink.packed_blocks import CACHE_BYTES, PageCache
 from zarrlink.sources.bare import describe_bare
 from zarrlink.sources.permission import AllowedSources
@@ -86,6 +87,7 @@ class Library:
         self._freshness_s = freshness_s
         self._tables = JumpTables(monotonic)
         self._pages = PageCache(CACHE_BYTES)
+        self._plans = PlanCache(PLANS_BYTES)
         self._voxel_tools: VoxelTools | None = None
         self._open: OrderedDict[tuple[str, str], tuple[Subject, OpenLayer]] = OrderedDict()
         self._descriptions: OrderedDict[str, tuple[tuple[Witness, ...], DatasetDescription]] = OrderedDict()
@@ -171,7 +173,7 @@ class Library:
             volume = annotation.volume(name)
             if volume is not None:
                 return await open_volume(
-                    annotation, volume, view, self._tables, self._pages, self._outside, self._decode
+                    annotation, volume, view, self._tables, self._pages, self._plans, self._outside, self._decode
                 )
         if subject.dataset is None:
             raise UnsupportedLayer(f"layer {name!r}: there is no such layer")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from dataclasses import replace
+from typing import Final, NamedTuple, Protocol
 
 from zarrlink.answers import OCTETS, Ask, Served, holds, wanted_part
 from zarrlink.byte_range import ByteRange
@@ -11,10 +12,15 @@ from zarrlink.errors import CorruptFile, SourceChanged
 from zarrlink.formats.wkw import morton_index
 from zarrlink.geometry import Vec3
 from zarrlink.jump_tables import StoredRun
+from zarrlink.storage.cache import ByteBoundedCache
 from zarrlink.transcode import ArrayForm, ChunkPlan, ChunkShape, Piece, Stored
 from zarrlink.wkw_chunks import WkwChunks
 
-NOTHING = Stored(b"", 0, "")
+NOTHING: Final = Stored(b"", 0, "")
+PLANS_BYTES: Final = 16 * 2**20
+# What Python's objects for a plan take: one block of it, and all the rest.
+_PIECE_BYTES: Final = 500
+_PLAN_BYTES: Final = 2000
 
 
 class PaintedBlocks(Protocol):
@@ -30,6 +36,17 @@ class PaintedBlocks(Protocol):
         ...
 
 
+class MergedPlan(NamedTuple):
+    """What a chunk is made of. `run`: where its blocks lie below, None where none of them can show."""
+
+    plan: ChunkPlan
+    run: StoredRun | None
+
+
+PlanCache = ByteBoundedCache[MergedPlan]
+"""Plans of shards by (their level, place). A shard is asked for in many ranges, one for each chunk in it."""
+
+
 class OverlayChunks:
     """The chunks of a level of a volume annotation. See `zarrlink.answers.Chunks`.
 
@@ -37,10 +54,13 @@ class OverlayChunks:
     layer's own box; None where there is none.
     """
 
-    def __init__(self, form: ArrayForm, painted: PaintedBlocks, below: WkwChunks | None) -> None:
+    def __init__(self, form: ArrayForm, painted: PaintedBlocks, below: WkwChunks | None, plans: PlanCache) -> None:
         self.form = form
         self.painted = painted
         self.below = below
+        self._plans = plans
+        # What was planned for a level that was opened before is not found again.
+        self._name = object()
         # Then a chunk is made of the same blocks, cut in the same way, in both.
         self._same_box = below is not None and below.form.level == form.level
 
@@ -48,6 +68,13 @@ class OverlayChunks:
         place = self.form.place(position)
         if place is None:
             return None
+        known = self._plans.get((self._name, place))
+        if known is not None:
+            try:
+                return await self._serve(known, ask)
+            except (SourceChanged, CorruptFile):
+                self._forget(place, self.form.shape(place))
+                raise
         shape = self.form.shape(place)
         if not shape.wanted:
             return None
@@ -59,22 +86,33 @@ class OverlayChunks:
                 return None
             return await (self.below.answer_shape(shape, ask) if self._same_box else self.below.answer(position, ask))
         try:
-            return await self._merged(place, shape, painted, ask)
+            return await self._serve(await self._merge(place, shape, painted), ask)
         except (SourceChanged, CorruptFile):
-            if self.below is not None:
-                self.below.tables.forget(self.below.source, self.below.form.level, shape)
+            self._forget(place, shape)
             raise
 
-    async def _merged(
-        self, place: Vec3, shape: ChunkShape, painted: dict[int, tuple[int, int] | None], ask: Ask
-    ) -> Served | None:
-        want, run, below = ask.want, None, None
+    def _forget(self, place: Vec3, shape: ChunkShape) -> None:
+        self._plans.drop((self._name, place))
+        if self.below is not None:
+            self.below.tables.forget(self.below.source, self.below.form.level, shape)
+
+    async def _merge(self, place: Vec3, shape: ChunkShape, painted: dict[int, tuple[int, int] | None]) -> MergedPlan:
+        run, below = None, None
         if self.below is not None:
             shape_below = shape if self._same_box else self.below.form.shape(place)
             if any(wanted.block not in painted for wanted in shape_below.wanted):
                 run = await self.below.tables.locate(self.below.source, self.below.form.level, shape, look=True)
             below = None if run is None else (shape_below, run.spans)
         plan = self.form.plan_over(shape, painted, below)
+        if shape.slots and not (self.below is not None and run is None):
+            # A file that is not there yet may come; its ETag would tell of any other change.
+            again = None if run is None else replace(run, fresh=False)
+            size = _PLAN_BYTES + _PIECE_BYTES * len(plan.pieces) + len(plan.index)
+            self._plans.put((self._name, place), MergedPlan(plan, again), size)
+        return MergedPlan(plan, run)
+
+    async def _serve(self, merged: MergedPlan, ask: Ask) -> Served | None:
+        (plan, run), want = merged, ask.want
         if not plan.pieces:
             return None
         etag = ask.etag("painted" if run is None else f"painted over {run.etag}")
@@ -93,7 +131,7 @@ class OverlayChunks:
         touched = plan.touched(part)
         over = [piece for piece in touched if piece.painted]
         below = [piece for piece in touched if not piece.painted]
-        if not below or run is None:
+        if run is None:
             return NOTHING, await self._read_painted(over)
         if not over:
             return await self._read_below(below, run), NOTHING
@@ -106,7 +144,11 @@ class OverlayChunks:
 
     async def _read_below(self, pieces: list[Piece], run: StoredRun) -> Stored:
         read = None
-        if self.below is not None:
+        if self.below is not None and not pieces:
+            # Nothing of the file is asked for, but where everything lies follows from its table: today's must be the same.
+            if run.fresh or await self.below.is_current(run):
+                return NOTHING
+        elif self.below is not None:
             read = await self.below.read_span(run, pieces[0].source, pieces[-1].source_end)
         if read is None or read.etag != run.etag:
             raise SourceChanged(run.key)

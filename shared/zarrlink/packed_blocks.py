@@ -7,7 +7,7 @@ from typing import Final
 from zarrlink.annotations.manifest import PackedMag
 from zarrlink.byte_range import ByteRange
 from zarrlink.errors import CorruptFile, RangeNotSatisfiable, SourceUnavailable
-from zarrlink.formats.block_pack import ENTRY_BYTES, PAGE_ENTRIES, Kind, PackHeader, PackIndex, select
+from zarrlink.formats.block_pack import ENTRY_BYTES, PAGE_ENTRIES, Columns, PackHeader, PackIndex
 from zarrlink.storage.cache import ByteBoundedCache
 from zarrlink.storage.interface import Blob, ByteSource
 from zarrlink.transcode import Stored
@@ -16,9 +16,9 @@ from zarrlink.transcode import Stored
 FIRST_BYTES: Final = 64 * 1024
 CACHE_BYTES: Final = 32 * 2**20
 _PAGE_BYTES: Final = PAGE_ENTRIES * ENTRY_BYTES
-_ENTRY_OVERHEAD_BYTES: Final = 300
+_ENTRY_OVERHEAD_BYTES: Final = 600
 
-PageCache = ByteBoundedCache[bytes]
+PageCache = ByteBoundedCache[Columns]
 """Checked pages of indexes, by (source, key, page)."""
 
 
@@ -39,12 +39,15 @@ class PackedBlocks:
             return {}
         index = self._index or await self._read_index()
         pages = index.pages_of(first, count)
-        entries = select(await self._read_pages(index, pages), first, count) if pages else ()
-        return {
-            entry.morton: None if entry.kind is Kind.ERASED else (entry.offset, entry.end)
-            for entry in entries
-            if entry.kind is not Kind.REVERTED
-        }
+        if len(pages) == 1:
+            # Nearly always, and then without more ado.
+            known = self._pages.get(self._place(pages.start))
+            if known is not None:
+                return known.spans(first, count)
+        found: dict[int, tuple[int, int] | None] = {}
+        for page in await self._read_pages(index, pages):
+            found |= page.spans(first, count)
+        return found
 
     async def read(self, start: int, end: int) -> Stored:
         blob = await self._read(self._mag.blocks_key, ByteRange(start, end))
@@ -65,7 +68,7 @@ class PackedBlocks:
         self._index = index
         return index
 
-    async def _read_pages(self, index: PackIndex, pages: range) -> bytes:
+    async def _read_pages(self, index: PackIndex, pages: range) -> list[Columns]:
         """The entries of some pages; those not at hand are read at once."""
         found = {page: self._pages.get(self._place(page)) for page in pages}
         missing = [page for page, data in found.items() if data is None]
@@ -74,15 +77,17 @@ class PackedBlocks:
             part = index.page_range(span)
             blob = await self._read(index.key, part or ByteRange(0, 0))
             found |= self._keep(index, span, bytes(blob.data))
-        return b"".join(data for data in found.values() if data is not None)
+        return [page for page in found.values() if page is not None]
 
-    def _keep(self, index: PackIndex, pages: range, data: bytes) -> dict[int, bytes]:
+    def _keep(self, index: PackIndex, pages: range, data: bytes) -> dict[int, Columns]:
         """Check pages that were read, and remember them one by one."""
         index.read_pages(pages, data)
-        parts = {page: data[n * _PAGE_BYTES : (n + 1) * _PAGE_BYTES] for n, page in enumerate(pages)}
-        for page, part in parts.items():
-            self._pages.put(self._place(page), part, len(part) + _ENTRY_OVERHEAD_BYTES)
-        return parts
+        found = {}
+        for n, page in enumerate(pages):
+            part = data[n * _PAGE_BYTES : (n + 1) * _PAGE_BYTES]
+            found[page] = Columns.from_bytes(part)
+            self._pages.put(self._place(page), found[page], len(part) + _ENTRY_OVERHEAD_BYTES)
+        return found
 
     def _place(self, page: int) -> tuple[str, str, int]:
         return self._source.name, self._mag.index_key, page

@@ -85,14 +85,14 @@ class ProxiedChunks:
     """
 
     def __init__(self, decoded: DecodedChunks, stored: StoredChunks, signs: Signs) -> None:
-        self._decoded = decoded
+        self.decoded = decoded
         self._stored = stored
         self._signs = signs
         self._seen_s = float("-inf")
         self._good: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def answer(self, position: tuple[int, ...], ask: Ask) -> Served | None:
-        place = self._decoded.place(position)
+        place = self.decoded.place(position)
         if place is None:
             return None
         key, want = self._key(position), ask.want
@@ -120,7 +120,7 @@ class ProxiedChunks:
         return Served(OCTETS, shown, found.blob.object_bytes, part and found.part, data, False, "chunk")
 
     def _key(self, position: tuple[int, ...]) -> str:
-        layer = self._decoded.layer
+        layer = self.decoded.layer
         first = (
             *(axis.start for axis in layer.leading),
             *((0,) if layer.channel_axis else ()),
@@ -148,7 +148,7 @@ class ProxiedChunks:
         """Decode an object, once for each of its versions: a shard is asked for in many ranges. Raises CorruptFile."""
         if (key, etag) in self._good:
             return
-        await self._decoded.decode(place)
+        await self.decoded.decode(place)
         self._good[key, etag] = None
         while len(self._good) > _MAX_DECODED:
             self._good.popitem(last=False)

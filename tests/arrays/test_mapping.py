@@ -400,8 +400,8 @@ def test_memory_stays_bounded_however_long_the_table_is(tmp_path: Path) -> None:
 
 
 ATTRIBUTES = {
-    "wrong type": ({"data_type": "int64"}, UnsupportedLayer, "unsigned whole numbers"),
-    "float": ({"data_type": "float64"}, UnsupportedLayer, "unsigned whole numbers"),
+    "wrong type": ({"data_type": "bool"}, UnsupportedLayer, "whole numbers"),
+    "float": ({"data_type": "float64"}, UnsupportedLayer, "whole numbers"),
     "two axes": ({"shape": [3, 4]}, UnsupportedLayer, "plain list"),
     "no axis": ({"shape": []}, UnsupportedLayer, "plain list"),
     "grid": ({"chunk_grid": {"name": "rectilinear"}}, UnsupportedLayer, "plain list"),

@@ -112,18 +112,33 @@ def test_other_filters_are_refused(options: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (np.arange(10, dtype="i8"), "unsigned whole numbers"),
-        (np.arange(10, dtype="f8"), "unsigned whole numbers"),
-        (np.zeros(10, "?"), "unsigned whole numbers"),
-        (np.zeros(10, [("a", "u8")]), "unsigned whole numbers"),
-        (np.array([b"x"] * 10), "unsigned whole numbers"),
+        (np.arange(10, dtype="f8"), "whole numbers"),
+        (np.zeros(10, "?"), "whole numbers"),
+        (np.zeros(10, [("a", "u8")]), "whole numbers"),
+        (np.array([b"x"] * 10), "whole numbers"),
         (np.zeros((5, 5), "u8"), "not a list"),
         (np.uint64(3), "not a list"),
         (np.zeros(0, "u8"), "not a list"),
     ],
 )
-def test_what_is_no_list_of_unsigned_numbers_is_refused(value: Any, words: str) -> None:
+def test_what_is_no_list_of_whole_numbers_is_refused(value: Any, words: str) -> None:
     refused(hdf5_file(lambda file: file.create_dataset(TABLE, data=value) and None), UnsupportedLayer, words)
+
+
+@pytest.mark.parametrize("dtype", ["<i8", "<i4", ">i2", "i1"])
+@pytest.mark.parametrize(
+    "options", [{}, {"chunks": (30,), "compression": "gzip", "shuffle": True}], ids=["one", "chunks"]
+)
+def test_signed_numbers_are_read_and_a_negative_one_is_damage(dtype: str, options: dict[str, Any]) -> None:
+    entries = table(100, 90).astype(dtype)
+    data = hdf5_file(lambda file: file.create_dataset(TABLE, data=entries, **options) and None)
+    ids = list(range(101))
+    assert apply(data, ids) == entries.tolist()
+
+    entries[77] = -3
+    data = hdf5_file(lambda file: file.create_dataset(TABLE, data=entries, **options) and None)
+    with pytest.raises(CorruptFile, match="mapping 'm': it holds a negative agglomerate id"):
+        apply(data, ids)
 
 
 def test_a_group_or_nothing_of_that_name_is_damage() -> None:

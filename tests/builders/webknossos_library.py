@@ -73,6 +73,20 @@ def upload_by_library(address: str, token: str, file: Path) -> str:
     return found
 
 
+def stream_by_library(address: str, token: str, name: str) -> dict[str, dict[Mag, NDArray[Any]]]:
+    """All voxels [c, x, y, z] of a server's dataset by layer and mag, each within its box, as `RemoteDataset` reads them."""
+    found: dict[str, dict[Mag, NDArray[Any]]] = pickle.loads(_run("stream", address, token, name))
+    return found
+
+
+def download_dataset_by_library(
+    address: str, token: str, name: str, folder: Path
+) -> dict[str, dict[Mag, NDArray[Any]]]:
+    """As `stream_by_library`, of what `Dataset.download` put into a folder."""
+    found: dict[str, dict[Mag, NDArray[Any]]] = pickle.loads(_run("dataset", address, token, name, str(folder)))
+    return found
+
+
 def _run(*arguments: str) -> bytes:
     with tempfile.NamedTemporaryFile(suffix=".pickle") as answer:
         environment = {**os.environ, "WEBKNOSSOS_SKIP_VERSION_CHECK": "True", "PYTHONWARNINGS": "ignore"}
@@ -103,6 +117,27 @@ def _upload(address: str, token: str, file: str) -> str:
 
     with webknossos_context(address, token=token):
         return str(Annotation.load(file).upload()).rpartition("/")[2]
+
+
+def _stream(address: str, token: str, name: str) -> Any:
+    from webknossos import RemoteDataset, webknossos_context
+
+    with webknossos_context(address, token=token):
+        return _voxels(RemoteDataset.open(name))
+
+
+def _dataset(address: str, token: str, name: str, folder: str) -> Any:
+    from webknossos import Dataset, webknossos_context
+
+    with webknossos_context(address, token=token):
+        return _voxels(Dataset.download(name, path=folder))
+
+
+def _voxels(dataset: Any) -> Any:
+    return {
+        name: {Mag(*view.mag.to_list()): view.read() for view in layer.mags.values()}
+        for name, layer in dataset.layers.items()
+    }
 
 
 def _facts(annotation: Any) -> LibraryAnnotation:
@@ -165,5 +200,6 @@ def _write(file: str, given: str) -> None:
 if __name__ == "__main__":
     sys.modules["builders.webknossos_library"] = sys.modules["__main__"]
     LibraryAnnotation.__module__ = LibraryVolume.__module__ = "builders.webknossos_library"
-    verb: Any = {"read": _read, "write": _write, "download": _download, "upload": _upload}[sys.argv[1]]
+    verbs: Any = {"read": _read, "write": _write, "download": _download, "upload": _upload}
+    verb = (verbs | {"stream": _stream, "dataset": _dataset})[sys.argv[1]]
     Path(sys.argv[-1]).write_bytes(pickle.dumps(verb(*sys.argv[2:-1])))

@@ -121,6 +121,38 @@ def test_fill_values_of_floats(value: object, number: object) -> None:
     assert math.isnan(v3(data_type="float32", fill_value="NaN").fill_value)
 
 
+@pytest.mark.parametrize(("parse", "fields"), [(v2, {"dtype": "|b1"}), (v3, {"data_type": "bool"})], ids=["v2", "v3"])
+def test_truth_values_are_numbers(parse: Any, fields: dict[str, Any]) -> None:
+    array = parse(**fields, fill_value=True)
+    assert (array.dtype, array.boolean, array.fill_value) == ("uint8", True, 1)
+    assert not parse(**V2_OR_V3_NUMBERS[parse]).boolean
+    with pytest.raises(CorruptFile, match="no bool"):
+        parse(**fields, fill_value=1)
+
+
+V2_OR_V3_NUMBERS = {v2: {"dtype": "|u1"}, v3: {"data_type": "uint8"}}
+
+
+def test_no_fill_value_of_truth_values_in_version_2_is_false() -> None:
+    array = v2(dtype="|b1", fill_value=None)
+    assert (array.fill_value, array.document["fill_value"]) == (0, None)
+
+
+def test_shards_that_are_transposed_before_they_are_cut() -> None:
+    transpose = {"name": "transpose", "configuration": {"order": [2, 0, 1]}}
+    inner = {**SHARDING, "configuration": {**SHARDING["configuration"], "chunk_shape": [20, 4, 9]}}
+    grid = {"name": "regular", "configuration": {"chunk_shape": [32, 36, 40]}}
+
+    array = v3(codecs=[transpose, inner], chunk_grid=grid)
+
+    # The axis of 40 voxels comes first in a shard, then the one of 32, then the one of 36.
+    assert (array.chunk, array.shard) == ((4, 9, 20), (32, 36, 40))
+    with pytest.raises(CorruptFile, match="no whole number of chunks"):
+        v3(codecs=[inner], chunk_grid=grid)
+    with pytest.raises(CorruptFile, match="encoded already"):
+        v3(codecs=[{"name": "bytes"}, SHARDING])
+
+
 def test_no_fill_value_in_version_2_is_zero() -> None:
     assert v2(fill_value=None).fill_value == 0
 
@@ -129,7 +161,6 @@ def test_no_fill_value_in_version_2_is_zero() -> None:
     ("parse", "fields", "named"),
     [
         (v2, {"dtype": "<c8"}, "type '<c8'"),
-        (v2, {"dtype": "|b1"}, "type '|b1'"),
         (v2, {"dtype": [["a", "<u2"]]}, "type"),
         (v2, {"dtype": "|u2"}, "type"),
         (v2, {"dtype": "<f2"}, "type"),
@@ -143,7 +174,6 @@ def test_no_fill_value_in_version_2_is_zero() -> None:
         (v3, {"codecs": [{"name": "bytes"}, {"name": "vlen-utf8"}]}, "vlen-utf8"),
         (v3, {"chunk_key_encoding": {"name": "fanout"}}, "fanout"),
         (v3, {"storage_transformers": [{}]}, "transformers"),
-        (v3, {"codecs": [{"name": "transpose", "configuration": {"order": [2, 1, 0]}}, SHARDING]}, "transposed"),
         (
             v3,
             {

@@ -332,7 +332,18 @@ def test_the_openapi_describes_every_route(client: TestClient) -> None:
         "/api/annotations/{annotation_id}",
         "/api/annotations/{annotation_id}/info",
         "/api/annotations/{annotation_id}/download",
+        "/api/user",
+        "/api/datasets/{dataset_id}",
+        "/api/datasets/disambiguate/{organization}/{name}/toId",
+        "/api/datastores",
+        "/api/tracingstore",
         "/data/datasets/{dataset_id}/layers/{layer}/data",
+        "/data/zarr/{dataset_id}/datasource-properties.json",
+        "/data/zarr/{dataset_id}/{layer}/{mag}/zarr.json",
+        "/data/zarr/{dataset_id}/{layer}/{mag}/{key}",
+        "/data/annotations/zarr/{annotation_id}/datasource-properties.json",
+        "/data/annotations/zarr/{annotation_id}/{layer}/{mag}/zarr.json",
+        "/data/annotations/zarr/{annotation_id}/{layer}/{mag}/{key}",
     }
     for path in document["paths"].values():
         for operation in path.values():

@@ -12,13 +12,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numcodecs
+import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
+from builders.agglomerate_files import hdf5_agglomerates, table
 from builders.annotation_zips import TREE, Volume, annotation_zip, nml, voxels, wkw_data, zip_of
 from builders.commands import Result
 from builders.kept import KeptInFile
 from builders.wkw_files import LayerFiles, dataset, ramp
 from zarrlink.geometry import Mag
+from zarrlink_local.machine import open_machine
+from zarrlink_local.server import create_app
 
 ONE = Mag(1, 1, 1)
 SEG = LayerFiles("segmentation", {ONE: ramp((64, 64, 64), "uint32")}, category="segmentation", block_side=32)
@@ -135,6 +141,27 @@ def test_a_link_is_made_by_name_and_by_id(run: Run, kept: KeptInFile, file: Path
     assert "sample__explorational" in run("links", "list").out
     run("annotations", "remove", made["id"])
     assert run("links", "create", made["id"]).refusal
+
+
+def test_a_link_by_a_mapping_shows_what_was_painted_over_mapped_segments(
+    run: Run, kept: KeptInFile, file: Path
+) -> None:
+    segments = SEG.volumes[ONE]
+    entries = table(int(segments.max()), 500)
+    kept.write("mouse/segmentation/agglomerates/by.hdf5", hdf5_agglomerates(entries))
+    made = run("annotations", "import", file, "--dataset", "mouse", "--json").json
+
+    link = run("links", "create", made["id"], "--mapping", "Volume=by", "--layer", "Volume", "--json").json
+
+    assert link["mappings"] == {"Volume": "by"}
+    client = TestClient(create_app(open_machine(Path(kept.options[1])), "http://x"))
+    for x, expected in (
+        (0, entries[segments[:32, :32, :32]]),
+        (1, np.frombuffer(voxels(1), "<u4").reshape(32, 32, 32)),
+    ):
+        chunk = client.get(f"/zarr/{link['token']}/v2/Volume.zarr/0/0/0/{x}").content
+        shown = np.frombuffer(numcodecs.Blosc().decode(chunk), "<u4").reshape(32, 32, 32)
+        np.testing.assert_array_equal(shown, expected)
 
 
 def test_a_mapping_that_is_not_there_is_refused(run: Run, file: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
 from builders.commands import Result
 from builders.door import Door, door_to
@@ -179,6 +180,19 @@ def test_a_single_array_that_is_named(capsys, tmp_path: Path, version: int) -> N
     # Nothing is said of lengths, so nothing is made up.
     axes = json.loads(door.get(f"v2/{layer}.zarr/.zattrs").body)["multiscales"][0]["axes"]
     assert all("unit" not in axis for axis in axes)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_single_array_of_truth_values(capsys, tmp_path: Path, version: int) -> None:
+    data = np.random.default_rng(2).random((20, 19, 18)) < 0.3
+    array = zarr.create_array(
+        str(tmp_path / "mask.zarr"), shape=data.shape, chunks=(8, 8, 8), dtype="bool", zarr_format=version
+    )
+    array[...] = data
+    door, _ = door_to_added(capsys, tmp_path, tmp_path / "mask.zarr")
+    (layer,) = door.link.view.layers
+    assert door.opened(layer).layer.element_class == "uint8"
+    assert_served(door, layer, {ONE: data.astype("uint8")})
 
 
 def test_a_precomputed_volume_that_starts_elsewhere(capsys, tmp_path: Path) -> None:

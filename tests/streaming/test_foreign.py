@@ -15,6 +15,7 @@ from builders.foreign_arrays import (
     BIG,
     BLOSC_V2,
     BLOSC_V3,
+    INDEX,
     LITTLE,
     numbered,
     write_n5,
@@ -100,6 +101,20 @@ CASES: dict[str, tuple[tuple[str, Write], str, dict[str, int], str]] = {
     "v3 sharded, index first": (zarr3(shard=(16, 16, 32), index_location="start"), "zyx", {}, "DD"),
     "v3 sharded, index unchecked": (zarr3(shard=(16, 16, 32), index_codecs=[LITTLE]), "zyx", {}, "DD"),
     "v3 sharded, xyz": (zarr3(shard=(32, 16, 16)), "xyz", {}, "DD"),
+    "v3 sharded, turned before it is cut": (
+        zarr3(
+            codecs=[
+                {"name": "transpose", "configuration": {"order": [2, 0, 1]}},
+                {
+                    "name": "sharding_indexed",
+                    "configuration": {"chunk_shape": [4, 8, 2], "codecs": [BIG, ZSTD], "index_codecs": INDEX},
+                },
+            ]
+        ),
+        "zyx",
+        {},
+        "DD",
+    ),
     "v3 sharded, channels apart": (zarr3(shard=(1, 16, 16, 32)), "czyx", {}, "DP"),
     "v3 sharded, channels in a shard": (zarr3(shard=(3, 16, 16, 32)), "czyx", {}, "DD"),
     "v3 sharded, t": (zarr3(shard=(1, 3, 16, 16, 32), codecs=[LITTLE, BLOSC_V3]), "tczyx", {"c": 3}, "DP"),
@@ -307,6 +322,33 @@ def test_arrays_as_zarr_python_writes_them(tmp_path: Path, order) -> None:
     assert [ways(door, name) for name in ("two", "three", "shards")] == ["PP" if order == "C" else "DD", "PP", "DP"]
     for name in ("two", "three", "shards"):
         assert_served(door, name, {ONE: data})
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_truth_values_are_shown_as_numbers(tmp_path: Path, order) -> None:
+    """Arrays as zarr-python writes them."""
+    data = np.random.default_rng(4).random((21, 29, 37)) < 0.5
+    forms = {
+        "two": {"zarr_format": 2, "order": order},
+        "three": {"fill_value": True},
+        "shards": {"shards": (16, 16, 32)},
+    }
+    layers = []
+    for name, options in forms.items():
+        array = zarr.create_array(
+            str(tmp_path / name / "1"), shape=data.shape, chunks=(8, 8, 16), dtype="bool", **options
+        )
+        array[:, 8:] = data[:, 8:]
+        layers.append(entry(name, "zarr" if name == "two" else "zarr3", "uint8", SIZE, order="zyx"))
+    door = door_on(describe(tmp_path, *layers))
+    assert [ways(door, name) for name in forms] == ["PP" if order == "C" else "DD", "PP", "DP"]
+    for name, options in forms.items():
+        shown = data.astype("uint8")
+        shown[:, :8] = options.get("fill_value", False)
+        assert_served(door, name, {ONE: shown})
+        assert door.opened(name).layer.notes == (
+            "it is stored as truth values, which are shown as the numbers 0 and 1",
+        )
 
 
 def test_several_mags_whose_chunks_do_not_match(tmp_path: Path) -> None:

@@ -126,6 +126,21 @@ def test_a_mapping_that_is_missing_or_unreadable_is_refused_by_name(form: str) -
                 refused(rest | whole | {key: damage}, CorruptFile, "mapping 'by' of layer 'seg'")
 
 
+@pytest.mark.parametrize("form", ["hdf5", "zarr3"])
+@pytest.mark.parametrize("largest", [SEGMENTS, SEGMENTS + 1, None])
+def test_a_mapping_shorter_than_the_layer_says_is_refused(form: str, largest: int | None) -> None:
+    said = {**attachments(form), "largestSegmentId": largest}
+    layer = LayerFiles("seg", {ONE: segments()}, category="segmentation", described=said)
+    objects = dataset(layer) | mapping_files(form)
+    wish = LinkRequest(mappings=BY)
+    if largest is None or largest <= SEGMENTS:
+        assert_served(open_door(objects, wish=wish), "seg", {ONE: mapped(segments())})
+        return
+    reason = f"layer 'seg': its mapping 'by' ends at segment {SEGMENTS}, but the layer's largestSegmentId is {largest}"
+    with pytest.raises(UnsupportedLayer, match=reason):
+        open_door(objects, wish=wish)
+
+
 def test_a_mapping_of_colours_is_refused_by_name() -> None:
     objects = dataset(LayerFiles("seg", {ONE: segments(dtype="uint8")}, category="color")) | mapping_files("hdf5")
     refused(objects, UnsupportedLayer, "layer 'seg': a mapping is for a segmentation layer")

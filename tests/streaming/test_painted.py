@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from builders.door import Door, open_door
 from builders.painted import REVERTED, PaintedLayer, annotation, painted_over
 from builders.reading import expected_level, read_level
-from builders.wkw_files import LayerFiles, Objects, Volume, dataset, ramp
+from builders.wkw_files import LayerFiles, Objects, Volume, dataset, noise, ramp
 from zarrlink.decoded_chunks import DecodedChunks
 from zarrlink.errors import UnsupportedLayer
+from zarrlink.formats.shard_index import index_bytes
 from zarrlink.formats.wkw import BlockType
 from zarrlink.geometry import BoundingBox, Mag, Vec3
 from zarrlink.links.service import LinkRequest
@@ -214,6 +215,37 @@ def test_a_merged_shard_costs_two_requests_and_those_of_the_fallback() -> None:
     with door.counted() as warm:
         assert door.get(SHARD).status == 200
     assert sorted(key for _, key in warm) == ["seg/1/z0/y0/x0.wkw", "volumes/0/1-1-1.blocks"]
+
+
+@pytest.mark.parametrize("what", ["all", "the index", "a painted chunk", "a chunk below"])
+def test_a_plan_is_not_used_when_the_fallback_was_replaced(what: str) -> None:
+    painted = annotation(PaintedLayer("cells", {ONE: {(0, 0, 0): block(1), (1, 1, 1): block(2)}}, "seg"))
+
+    def stored(seg: Volume) -> Objects:
+        return dataset(LayerFiles("seg", {ONE: seg}, category="segmentation", file_side=4))
+
+    objects, others = stored(segments()), stored(noise(SIZE, "uint32"))
+    door, fresh = open_door(objects, annotation=painted), open_door(others, annotation=painted)
+    old, after = door.get(SHARD), fresh.get(SHARD).body
+    before = old.body
+    slots = 64
+    places = np.frombuffer(after[-index_bytes(slots) : -4], "<u8").reshape(-1, 2)
+    # In C order of the 4 x 4 x 4 chunks of the shard.
+    start, length = {
+        "all": (0, len(after)),
+        "the index": (len(after) - index_bytes(slots), index_bytes(slots)),
+        "a painted chunk": places[16 + 4 + 1],
+        "a chunk below": places[1],
+    }[what]
+    assert before[start : start + length] != after[start : start + length]
+
+    objects.update(others)
+
+    # By its place from the end, as clients ask for an index.
+    asked = f"bytes=-{length}" if what == "the index" else f"bytes={start}-{start + length - 1}"
+    answer = door.get(SHARD, range=asked)
+    assert (answer.status, answer.body) == (206, after[start : start + length])
+    assert answer.text_headers()["etag"] != old.text_headers()["etag"]
 
 
 def test_where_all_is_painted_the_fallback_is_not_asked() -> None:

@@ -264,7 +264,7 @@ def test_a_checked_shard_is_decoded_once_and_chunk_by_chunk(tmp_path: Path, monk
     chunks = door.opened("a").chunks("v3")[0]
     assert isinstance(chunks, ProxiedChunks)
     boxes = []
-    volume = chunks._decoded._volume
+    volume = chunks.decoded.volume
     read = volume.read
 
     async def noted(start, end, *rest):
@@ -308,14 +308,14 @@ def test_one_channel_of_many_is_read_without_the_others(tmp_path: Path, monkeypa
     chunks = door.opened("a").chunks("v3")[0]
     assert isinstance(chunks, DecodedChunks)
     shapes = []
-    read = chunks._volume.read
+    read = chunks.volume.read
 
     async def noted(*box):
         voxels = await read(*box)
         shapes.append(voxels.shape)
         return voxels
 
-    monkeypatch.setattr(chunks._volume, "read", noted)
+    monkeypatch.setattr(chunks.volume, "read", noted)
     assert_served(door, "a", {ONE: data})
     assert set(shapes) == {(1, 8, 8, 8)}
 

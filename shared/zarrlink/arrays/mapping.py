@@ -83,6 +83,11 @@ class TableMapping:
         self._table = table
         self._cache = cache
 
+    @property
+    def largest_segment(self) -> int:
+        """The largest segment id that the table knows."""
+        return self._table.entries - 1
+
     async def apply(self, ids: NDArray[Any]) -> NDArray[Any]:
         if ids.dtype.kind not in "ui":
             raise UnsupportedLayer(f"mapping {self.name!r} is for segments, which are whole numbers, not {ids.dtype}")

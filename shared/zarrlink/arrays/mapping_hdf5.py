@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import h5py
 import numpy as np
 
 from zarrlink.arrays.decoding import ZLIB_STREAM, inflate, unlzf, unshuffle
 from zarrlink.arrays.hdf5_file import BLOCK_BYTES, Hdf5File
-from zarrlink.arrays.table import MAX_CHUNK_BYTES, MAX_ENTRIES, PAGE_ENTRIES, Numbers, Span, TableCache, read_spans
+from zarrlink.arrays.table import (
+    MAX_CHUNK_BYTES,
+    MAX_ENTRIES,
+    PAGE_ENTRIES,
+    Numbers,
+    Span,
+    TableCache,
+    read_spans,
+    unsigned,
+)
 from zarrlink.byte_range import ByteRange
 from zarrlink.errors import CorruptFile, RangeNotSatisfiable, UnsupportedLayer
 from zarrlink.formats.agglomerates import TABLE
@@ -33,7 +42,7 @@ class _Form:
     """`chunk_entries` is None where the data lies in one piece, from `offset` on; `filters` in the order of writing."""
 
     entries: int
-    dtype: np.dtype[np.unsignedinteger]
+    dtype: np.dtype[np.integer[Any]]
     chunk_entries: int | None
     offset: int
     filters: tuple[int, ...]
@@ -108,7 +117,10 @@ class Hdf5Table:
                 raise self._file.corrupt(str(error)) from error
             arrays.append(np.frombuffer(data, self._form.dtype))
         # A copy, so that no page keeps the bytes of its neighbours alive. The last chunk is stored whole.
-        return np.concatenate(arrays)[:entries]
+        try:
+            return unsigned(np.concatenate(arrays)[:entries])
+        except ValueError as error:
+            raise self._file.corrupt(str(error)) from error
 
     def _undo_filters(self, data: bytes, mask: int) -> bytes:
         form = self._form
@@ -158,9 +170,7 @@ def _look(root: h5py.File, file: Hdf5File) -> _Form:
     return _in_chunks(plan, int(shape[0]), dtype, file)
 
 
-def _in_one_piece(
-    found: h5py.h5d.DatasetID, entries: int, dtype: np.dtype[np.unsignedinteger], file: Hdf5File
-) -> _Form:
+def _in_one_piece(found: h5py.h5d.DatasetID, entries: int, dtype: np.dtype[np.integer[Any]], file: Hdf5File) -> _Form:
     offset = found.get_offset()
     if offset is None:
         raise file.corrupt(f"its {TABLE} was never written")
@@ -169,7 +179,7 @@ def _in_one_piece(
     return _Form(entries, dtype, None, offset, ())
 
 
-def _in_chunks(plan: h5py.h5p.PropDCID, entries: int, dtype: np.dtype[np.unsignedinteger], file: Hdf5File) -> _Form:
+def _in_chunks(plan: h5py.h5p.PropDCID, entries: int, dtype: np.dtype[np.integer[Any]], file: Hdf5File) -> _Form:
     (chunk_entries,) = plan.get_chunk()
     if not 0 < chunk_entries * dtype.itemsize <= MAX_CHUNK_BYTES:
         raise _refusal(file, f"its chunks have {chunk_entries} entries, too many to read for one segment")
@@ -179,18 +189,19 @@ def _in_chunks(plan: h5py.h5p.PropDCID, entries: int, dtype: np.dtype[np.unsigne
     return _Form(entries, dtype, int(chunk_entries), 0, filters)
 
 
-def _dtype(found: h5py.h5d.DatasetID, file: Hdf5File) -> np.dtype[np.unsignedinteger]:
+def _dtype(found: h5py.h5d.DatasetID, file: Hdf5File) -> np.dtype[np.integer[Any]]:
     kind = found.get_type()
     plain = (
         type(kind) is h5py.h5t.TypeIntegerID
-        and kind.get_sign() == h5py.h5t.SGN_NONE
+        and kind.get_sign() in (h5py.h5t.SGN_NONE, h5py.h5t.SGN_2)
         and kind.get_size() in (1, 2, 4, 8)
         and kind.get_precision() == 8 * kind.get_size()
         and kind.get_order() in (h5py.h5t.ORDER_LE, h5py.h5t.ORDER_BE)
     )
     if not plain:
-        raise _refusal(file, f"its {TABLE} holds something else than unsigned whole numbers")
-    return np.dtype(f"{'<' if kind.get_order() == h5py.h5t.ORDER_LE else '>'}u{kind.get_size()}")
+        raise _refusal(file, f"its {TABLE} holds something else than whole numbers")
+    order = "<" if kind.get_order() == h5py.h5t.ORDER_LE else ">"
+    return np.dtype(f"{order}{'u' if kind.get_sign() == h5py.h5t.SGN_NONE else 'i'}{kind.get_size()}")
 
 
 def _refusal(file: Hdf5File, why: str) -> UnsupportedLayer:

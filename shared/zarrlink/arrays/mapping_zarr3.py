@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from zarrlink.arrays.decoding import checked_crc32c
-from zarrlink.arrays.table import PAGE_ENTRIES, Numbers, Span, TableCache, read_exactly, read_spans
+from zarrlink.arrays.table import PAGE_ENTRIES, Numbers, Span, TableCache, read_exactly, read_spans, unsigned
 from zarrlink.arrays.zarr3_table_form import Shards, TableForm, Unsupported, parse_table_form
 from zarrlink.byte_range import ByteRange
 from zarrlink.errors import CorruptFile, RangeNotSatisfiable, SourceChanged, UnsupportedLayer
@@ -104,7 +104,7 @@ class Zarr3Table:
         try:
             # A copy, so that no page keeps the bytes of its neighbours alive. The last chunk is stored whole.
             return await asyncio.to_thread(
-                lambda: np.concatenate([self._form.decode(piece) for piece in pieces])[:entries]
+                lambda: unsigned(np.concatenate([self._form.decode(piece) for piece in pieces])[:entries])
             )
         except ValueError as error:
             raise self._corrupt(str(error), key) from error

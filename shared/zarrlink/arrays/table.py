@@ -71,6 +71,13 @@ class TableCache:
         return self._locks.setdefault(place, asyncio.Lock())
 
 
+def unsigned(numbers: NDArray[Any]) -> Numbers:
+    """Whole numbers, shape (n,), of which some writers say a sign that none of them has. Raises ValueError for one that has."""
+    if numbers.dtype.kind == "i" and numbers.size and numbers.min() < 0:
+        raise ValueError("it holds a negative agglomerate id")
+    return numbers.view(numbers.dtype.str.replace("i", "u"))
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """Bytes `start` to `end` of an object; never empty."""

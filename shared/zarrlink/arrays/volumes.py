@@ -101,7 +101,8 @@ class TensorstoreVolume:
         except FAILURES as error:
             raise failure(error, stored.metadata_key) from error
         x, y, z = (high - low for low, high in zip(start, end, strict=True))
-        found: NDArray[Any] = np.asarray(voxels).reshape((part.channel_count, z, y, x))
+        # Truth values are the numbers 0 and 1.
+        found: NDArray[Any] = np.asarray(voxels, self._fill.dtype).reshape((part.channel_count, z, y, x))
         return found
 
     async def _confirm_absence(self, voxels: NDArray[Any], start: Vec3, end: Vec3, part: _Part) -> None:

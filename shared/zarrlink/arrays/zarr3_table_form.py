@@ -15,7 +15,7 @@ from zarrlink.arrays.decoding import GZIP_STREAM, checked_crc32c, inflate, unblo
 from zarrlink.arrays.table import MAX_CHUNK_BYTES, MAX_ENTRIES
 
 COMPRESSORS: Final = frozenset(["gzip", "zstd", "blosc"])
-DTYPES: Final = frozenset(["uint8", "uint16", "uint32", "uint64"])
+DTYPES: Final = frozenset(f"{sign}int{bits}" for sign in ("u", "") for bits in (8, 16, 32, 64))
 # An index of 16 MiB: shards of a terabyte in chunks of 256 KB are far below.
 MAX_CHUNKS_OF_SHARD: Final = 2**20
 _INDEX_CODECS: Final = (["bytes"], ["bytes", "crc32c"])
@@ -94,7 +94,7 @@ def parse_table_form(data: bytes) -> TableForm:
 def _form(document: dict[str, Any]) -> TableForm:
     grid, keys = document["chunk_grid"], document.get("chunk_key_encoding", {"name": "default"})
     if document["data_type"] not in DTYPES:
-        raise Unsupported("it holds something else than unsigned whole numbers")
+        raise Unsupported("it holds something else than whole numbers")
     if len(document["shape"]) != 1 or grid["name"] != "regular" or document.get("storage_transformers"):
         raise Unsupported("it is not a plain list of numbers")
     entries, chunk = _count(document["shape"][0], MAX_ENTRIES), _count(grid["configuration"]["chunk_shape"][0])

@@ -22,6 +22,8 @@ that it touches) and one of the blocks.
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -44,6 +46,8 @@ _HEADER: Final = struct.Struct("<4sHHIIQQ")
 _ENTRY: Final = struct.Struct("<QQIB3s")
 _CODE: Final = struct.Struct("<Q")
 _LOW_BITS: Final = 16
+# An erased block, in the word that holds length and kind.
+_ERASED: Final = 1 << 32
 
 
 class Kind(IntEnum):
@@ -181,13 +185,37 @@ class PackIndex:
         return Entry(morton, offset, length, Kind(kind))
 
 
-def select(data: bytes | bytearray, first: int, count: int) -> tuple[Entry, ...]:
-    """As `find`, out of the bytes of pages that `read_pages` took without complaint: decodes what is asked for alone."""
-    places = range(len(data) // ENTRY_BYTES)
-    start = bisect_left(places, first, key=lambda place: _code_at(data, place))
-    end = bisect_left(places, first + count, start, key=lambda place: _code_at(data, place))
-    found = _ENTRY.iter_unpack(memoryview(data)[start * ENTRY_BYTES : end * ENTRY_BYTES])
-    return tuple(Entry(morton, offset, length, Kind(kind)) for morton, offset, length, kind, _ in found)
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Entries as they are stored, in 24 bytes each: codes, offsets, and lengths with the kind above bit 32."""
+
+    codes: array[int]
+    offsets: array[int]
+    lengths: array[int]
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Columns:
+        """The entries of pages that `read_pages` took without complaint."""
+        numbers = array("Q", data)
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        return cls(numbers[0::3], numbers[1::3], numbers[2::3])
+
+    def spans(self, first: int, count: int) -> dict[int, tuple[int, int] | None]:
+        """Of blocks with the Morton codes first .. first + count - 1: code -> bytes [start, end) of the object with the
+        blocks, None for an erased one. Reverted blocks are left out, as those never written."""
+        start = bisect_left(self.codes, first)
+        end = bisect_left(self.codes, first + count, start)
+        found: dict[int, tuple[int, int] | None] = {}
+        if start == end:
+            return found
+        columns = self.codes[start:end], self.offsets[start:end], self.lengths[start:end]
+        for code, offset, length in zip(*columns, strict=True):
+            if length < _ERASED:
+                found[code] = offset, offset + length
+            elif length == _ERASED:
+                found[code] = None
+        return found
 
 
 def find(entries: Sequence[Entry], first: int, count: int) -> Sequence[Entry]:
@@ -267,8 +295,3 @@ def block_position(code: int) -> Vec3:
 
 def _morton(entry: Entry) -> int:
     return entry.morton
-
-
-def _code_at(data: bytes | bytearray, place: int) -> int:
-    code: int = _CODE.unpack_from(data, place * ENTRY_BYTES)[0]
-    return code

@@ -24,8 +24,9 @@ Json = dict[str, Any]
 
 MAX_BYTES: Final = 4 * 2**20
 V2_COMPRESSORS: Final = ("blosc", "zlib", "gzip", "bz2", "zstd")
-_V2_DTYPE: Final = re.compile(r"([<>|])([uif][1248])", re.ASCII)
-_NAMES: Final = {short[1:]: name for name, short in DTYPES.items()}
+_V2_DTYPE: Final = re.compile(r"([<>|])(b1|[uif][1248])", re.ASCII)
+_BOOL: Final = "bool"
+_NAMES: Final = {"b1": _BOOL, **{short[1:]: name for name, short in DTYPES.items()}}
 _LARGEST: Final = 2**1023
 _SPECIAL: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -35,7 +36,7 @@ class ZarrArray:
     """A stored array. Shapes in its own axis order.
 
     `chunk`: what is decoded at once, the inner chunk where there are shards; `shard`: the outer chunk, None where there
-    are none. `dtype` as in Zarr v3. `order`: of a v2 chunk's bytes; v3 says it by `codecs`. `compressor`: v2 only.
+    are none. `dtype` as in Zarr v3; of a `boolean` array uint8, which its bytes, 0 and 1, are as well. `order`: of a v2 chunk's bytes; v3 says it by `codecs`. `compressor`: v2 only.
     `separator` and `c_prefix` make the keys. `names`: of the axes, as far as they are given. `document`: the metadata
     that tensorstore is given.
     """
@@ -55,6 +56,7 @@ class ZarrArray:
     names: tuple[str | None, ...] | None
     attributes: Json
     document: Json
+    boolean: bool = False
 
 
 def document_name(version: Literal[2, 3]) -> str:
@@ -99,9 +101,10 @@ def parse_v2(data: bytes, *, key: str = "") -> ZarrArray:
         shape=shape,
         chunk=chunk,
         shard=None,
-        dtype=dtype,
+        dtype=_served(dtype),
+        boolean=dtype == _BOOL,
         big_endian=kind[1] == ">",
-        fill_value=_fill(0 if fill is None else fill, dtype, what, key),
+        fill_value=_fill(dtype != _BOOL and 0 if fill is None else fill, dtype, what, key),
         order=order,
         compressor=compressor,
         codecs=(),
@@ -130,7 +133,7 @@ def parse_v3(data: bytes, *, key: str = "") -> ZarrArray:
     if document.get("zarr_format") != 3 or document.get("node_type") != "array":
         raise CorruptFile(f"{what} is not that of an array of version 3", key=key)
     shape, dtype = _shape(document.get("shape"), what, key), document.get("data_type")
-    if not isinstance(dtype, str) or dtype not in DTYPES:
+    if not isinstance(dtype, str) or (dtype not in DTYPES and dtype != _BOOL):
         raise UnsupportedLayer(f"it is stored as Zarr of the type {brief(dtype)}")
     grid = named(document.get("chunk_grid"), what, key)
     if grid[0] != "regular":
@@ -156,8 +159,9 @@ def parse_v3(data: bytes, *, key: str = "") -> ZarrArray:
         version=3,
         shape=shape,
         chunk=chunk,
-        shard=outer if codecs[0]["name"] == "sharding_indexed" else None,
-        dtype=dtype,
+        shard=outer if any(codec["name"] == "sharding_indexed" for codec in codecs) else None,
+        dtype=_served(dtype),
+        boolean=dtype == _BOOL,
         big_endian=big_endian,
         fill_value=_fill(fill, dtype, what, key),
         order="C",
@@ -195,8 +199,16 @@ def _shape(value: object, what: str, key: str) -> tuple[int, ...]:
     return shape
 
 
+def _served(dtype: str) -> str:
+    return "uint8" if dtype == _BOOL else dtype
+
+
 def _fill(value: object, dtype: str, what: str, key: str) -> int | float:
     wrong = CorruptFile(f"{what} has a fill value that is no {dtype}", key=key, found=brief(value))
+    if dtype == _BOOL:
+        if not isinstance(value, bool):
+            raise wrong
+        return int(value)
     if dtype.startswith("float"):
         bits = int(dtype[5:])
         if isinstance(value, str) and value in _SPECIAL:

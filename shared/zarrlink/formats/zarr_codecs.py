@@ -30,31 +30,46 @@ def configuration(codec: Json) -> Json:
 def read_codecs(
     value: object, outer: tuple[int, ...], what: str, key: str, depth: int = 0
 ) -> tuple[tuple[int, ...], bool, list[Json]]:
-    """(what is decoded at once, whether numbers are big-endian, the codecs) of chunks of the shape `outer`."""
+    """(what is decoded at once, whether numbers are big-endian, the codecs) of chunks of the shape `outer`.
+
+    Shapes in the array's own axis order, also where shards are transposed before they are cut into chunks.
+    """
     if not isinstance(value, list) or not value or len(value) > 16 or depth > 1:
         raise CorruptFile(f"{what} has no list of codecs that can be read", key=key)
     chunk, big_endian = outer, False
+    # The array axis behind each axis of what the next codec is given.
+    axes = list(range(len(outer)))
     codecs: list[Json] = []
     for name, options in [named(codec, what, key) for codec in value]:
         if name not in V3_CODECS:
             raise UnsupportedLayer(f"its Zarr chunks are encoded as {brief(name)}; read: {', '.join(V3_CODECS)}")
         if name == "bytes":
             big_endian = options.get("endian") == "big"
-        if name == "transpose" and _sorted_axes(options.get("order")) != list(range(len(outer))):
-            raise CorruptFile(f"{what} has a transpose that is no order of its axes", key=key)
+        if name == "transpose":
+            order = options.get("order")
+            if not isinstance(order, list) or _sorted_axes(order) != list(range(len(outer))):
+                raise CorruptFile(f"{what} has a transpose that is no order of its axes", key=key)
+            axes = [axes[axis] for axis in order]
         if name == "sharding_indexed":
-            if codecs:
-                raise UnsupportedLayer("its Zarr shards are transposed as a whole")
-            chunk = chunk_shape(options.get("chunk_shape"), what, key)
-            if len(chunk) != len(outer) or any(side % part for side, part in zip(outer, chunk, strict=True)):
-                raise CorruptFile(f"{what} has shards that are no whole number of chunks", key=key)
-            if math.prod(side // part for side, part in zip(outer, chunk, strict=True)) > MAX_SHARD_CHUNKS:
-                raise UnsupportedLayer(f"its Zarr shards have more than {MAX_SHARD_CHUNKS} chunks")
-            chunk, big_endian, inner = read_codecs(options.get("codecs"), chunk, what, key, depth + 1)
+            if any(codec["name"] != "transpose" for codec in codecs):
+                raise CorruptFile(f"{what} has shards of what is encoded already", key=key)
+            part = _part_shape(options, tuple(outer[axis] for axis in axes), what, key)
+            part, big_endian, inner = read_codecs(options.get("codecs"), part, what, key, depth + 1)
+            chunk = tuple(part[axes.index(axis)] for axis in range(len(outer)))
             codecs.append({"name": name, "configuration": {**options, "codecs": inner}})
             continue
         codecs.append({"name": name, "configuration": options} if options else {"name": name})
     return chunk, big_endian, codecs
+
+
+def _part_shape(options: Json, shard: tuple[int, ...], what: str, key: str) -> tuple[int, ...]:
+    """The shape of the chunks that a shard is cut into."""
+    part = chunk_shape(options.get("chunk_shape"), what, key)
+    if len(part) != len(shard) or any(whole % side for whole, side in zip(shard, part, strict=True)):
+        raise CorruptFile(f"{what} has shards that are no whole number of chunks", key=key)
+    if math.prod(whole // side for whole, side in zip(shard, part, strict=True)) > MAX_SHARD_CHUNKS:
+        raise UnsupportedLayer(f"its Zarr shards have more than {MAX_SHARD_CHUNKS} chunks")
+    return part
 
 
 def named(value: object, what: str, key: str) -> tuple[str, Json]:

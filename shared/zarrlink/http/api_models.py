@@ -118,6 +118,7 @@ class DatasetBody(BaseModel):
 
     id: str
     name: str
+    tags: list[str] = []
 
 
 class AnnotationLayerBody(BaseModel):

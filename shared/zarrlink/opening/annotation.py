@@ -16,7 +16,7 @@ from zarrlink.jump_tables import JumpTables
 from zarrlink.layer import StoredMag, WkwLevel, lay_out
 from zarrlink.opening.opened import OpenLayer, Witness
 from zarrlink.opening.wkw import Outside, stored_mags
-from zarrlink.overlay_chunks import OverlayChunks
+from zarrlink.overlay_chunks import OverlayChunks, PlanCache
 from zarrlink.packed_blocks import PackedBlocks, PageCache
 from zarrlink.storage.interface import ByteSource
 from zarrlink.transcode import ArrayForm
@@ -89,6 +89,7 @@ async def open_volume(
     view: View,
     tables: JumpTables,
     pages: PageCache,
+    plans: PlanCache,
     outside: Outside,
     decode: Decoder,
 ) -> OpenLayer:
@@ -114,7 +115,7 @@ async def open_volume(
     if fallback is None:
         if view.mapping(name):
             raise UnsupportedLayer(f"layer {name!r}: a mapping is of a fallback layer, and it has none")
-        return _merge(annotation, volume, described, _own_mags(volume, header), view, pages)
+        return _merge(annotation, volume, described, _own_mags(volume, header), view, pages, plans)
     source, below = fallback
     if below.data_format != "wkw" or volume.mapping_name or view.mapping(name):
         return await decode(annotation, volume, described, header, view)
@@ -122,7 +123,7 @@ async def open_volume(
     if header is not None and not all(_alike(mag.header, header) for mag in stored.mags):
         return await decode(annotation, volume, described, header, view)
     shared, notes = _shared(volume, stored.mags)
-    opened = _merge(annotation, volume, described, shared, view, pages, notes, (stored.sources, below, tables))
+    opened = _merge(annotation, volume, described, shared, view, pages, plans, notes, (stored.sources, below, tables))
     return opened.with_witnesses(stored.witnesses)
 
 
@@ -133,6 +134,7 @@ def _merge(
     stored: list[StoredMag],
     view: View,
     pages: PageCache,
+    plans: PlanCache,
     notes: tuple[str, ...] = (),
     fallback: tuple[dict[Mag, ByteSource], LayerDescription, JumpTables] | None = None,
 ) -> OpenLayer:
@@ -148,7 +150,7 @@ def _merge(
             if level.mag not in packs:
                 return below
         painted = PackedBlocks(annotation.source, packs[level.mag], pages)
-        return OverlayChunks(ArrayForm(layer, level, dialect), painted, below)
+        return OverlayChunks(ArrayForm(layer, level, dialect), painted, below, plans)
 
     def make_chunks(dialect: Dialect) -> tuple[Chunks, ...]:
         return tuple(chunks(level, dialect) for level in layer.levels if isinstance(level, WkwLevel))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass, replace
+from typing import Final
 
 from zarrlink.answers import Chunks
 from zarrlink.arrays.foreign import OpenArray, Stores, open_array
@@ -13,6 +14,7 @@ from zarrlink.arrays.stored import StoredArray
 from zarrlink.decoded_chunks import DecodedChunks
 from zarrlink.errors import UnsupportedLayer
 from zarrlink.formats.datasource import LayerDescription
+from zarrlink.formats.source_zarr import ZarrArray
 from zarrlink.formats.zarr_keys import Dialect
 from zarrlink.geometry import BoundingBox, Mag, Vec3, VoxelSize, vec3
 from zarrlink.layer import MAX_CHUNK_BYTES, Coding, Layer, LeadingAxis, Level
@@ -21,6 +23,8 @@ from zarrlink.opening.volumes import LayerVolumes
 from zarrlink.proxied_chunks import ProxiedChunks, Signs, StoredChunks
 from zarrlink.storage.interface import ByteSource
 from zarrlink.voxel_layout import StoredVoxels, lay_out_voxels
+
+_BOOLEAN: Final = "it is stored as truth values, which are shown as the numbers 0 and 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ async def read_foreign(source: ByteSource, described: LayerDescription, stores: 
         for mag, array in zip(described.mags, found, strict=True)
         if array is None
     )
+    boolean = any(isinstance(it.stored.array, ZarrArray) and it.stored.array.boolean for it in arrays.values())
     stored = [_voxels(mag, array.stored) for mag, array in arrays.items()]
     axes = {array.stored.extra_axes for array in arrays.values()}
     if len(axes) > 1 and len({tuple((a.name, a.start, a.length) for a in some) for some in axes}) > 1:
@@ -53,7 +58,7 @@ async def read_foreign(source: ByteSource, described: LayerDescription, stores: 
         stored,
         {mag: array.volume for mag, array in arrays.items()},
         [Witness(array.source, key, etag) for array in arrays.values() for key, etag in array.witnesses.items()],
-        (*described.notes, *missing),
+        (*described.notes, *missing, *((_BOOLEAN,) if boolean else ())),
         leading,
     )
     return ForeignLayer(arrays, volumes)

@@ -102,6 +102,12 @@ async def mapped_volumes(
         raise UnsupportedLayer(f"layer {described.name!r}: {error}") from error
     except CorruptFile as error:
         raise damaged_mapping(described.name, mapping_name, error) from error
+    largest = described.largest_segment_id
+    if largest is not None and largest > mapping.largest_segment:
+        raise UnsupportedLayer(
+            f"layer {described.name!r}: its mapping {mapping_name!r} ends at segment {mapping.largest_segment}, "
+            f"but the layer's largestSegmentId is {largest}"
+        )
     witnesses = [Witness(source, key, etag) for key, etag in mapping.witnesses.items()]
     return found.changed(lambda _, volume: MappedVolume(volume, mapping, described.name), *witnesses)
 

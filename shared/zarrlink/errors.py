@@ -144,6 +144,13 @@ class UploadGone(ZarrlinkError):
         super().__init__("this export was ended meanwhile")
 
 
+class JobEnded(ZarrlinkError):
+    """An attempt at a job that is over: it was cancelled, it failed elsewhere, or another attempt has begun."""
+
+    def __init__(self) -> None:
+        super().__init__("this job was ended meanwhile")
+
+
 class PartsDiffer(ZarrlinkError):
     """Parts of an upload that are missing, or are not those which their workers told of; `numbers` are theirs.
 

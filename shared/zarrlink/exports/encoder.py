@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from typing import Any, Final
 
 import numpy as np
@@ -15,7 +16,7 @@ from zarrlink.exports.request import LAYOUT_VERSION, Compression
 isal_zlib: Any = None
 # Without it deflate is seven times slower, and as right.
 with suppress(ImportError):
-    from isal import isal_zlib
+    isal_zlib = import_module("isal.isal_zlib")
 
 # isal's level 1 is smaller than zlib's on microscopy, 0 larger than nothing at all.
 _LEVEL: Final = 1

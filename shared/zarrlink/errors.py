@@ -133,6 +133,13 @@ class ExportTooLarge(InvalidRequest):
         self.fits = fits
 
 
+class TooManyJobs(ZarrlinkError):
+    """More jobs at the same time than one owner may have."""
+
+    def __init__(self, running: int, limit: int) -> None:
+        super().__init__(f"{running} of your jobs run already, and at most {limit} may: wait for one, or cancel it")
+
+
 class ExportFailed(ZarrlinkError):
     """An export that cannot go on here, through no fault of its source: the worker's disk is full, for example."""
 

@@ -41,7 +41,7 @@ from zarrlink.exports.request import ExportSpec, Limits
 from zarrlink.exports.sampling import sample_ratio
 from zarrlink.exports.source import export_spec
 from zarrlink.exports.spill import Spill
-from zarrlink.exports.steps import Finished, finish, is_small, run_small, run_unit, tiers, unit_of
+from zarrlink.exports.steps import Finished, finish, is_small, put_once, run_small, run_unit, tiers, unit_of
 from zarrlink.exports.store import IDS_SUFFIX, ExportStore
 from zarrlink.jobs.interface import JobStore
 from zarrlink.jobs.model import Job
@@ -315,10 +315,7 @@ class ExportWork:
             with Spill(self._store.disk) as part:
                 await _fill(part, body, part_bytes)
                 check()
-                number = len(receipts) + 1
-                receipts.append(
-                    await asyncio.to_thread(sink.put, job.upload, number, part.rewound(), part.length, part.crc)
-                )
+                receipts.append(await asyncio.to_thread(put_once, sink, job.upload, len(receipts) + 1, part))
         await asyncio.to_thread(sink.complete, job.upload, receipts)
         return sum(receipt.part_bytes for receipt in receipts)
 

@@ -14,7 +14,11 @@ class JobStore(Protocol):
     """
 
     def add(self, job: Job) -> Job:
-        """Keep a new job. The owner's job of the same `submission` that is running or succeeded is returned in its place."""
+        """Keep a new job. The owner's job of the same `submission` that is running, or has a result that lasts beyond
+        the new one's `created_ms`, is returned in its place: there is at most one such job.
+
+        Raises ValueError for an id that is taken.
+        """
         ...
 
     def get(self, job_id: str) -> Job | None: ...
@@ -57,7 +61,8 @@ class JobStore(Protocol):
         ...
 
     def retry(self, job_id: str, now_ms: int) -> Job | None:
-        """FAILURE or CANCELLED -> PENDING with the next attempt and nothing done. None where it is neither."""
+        """FAILURE or CANCELLED -> PENDING with the next attempt and nothing done. None where it is neither, and where
+        another job of its submission is what `add` would return."""
         ...
 
     def remove(self, job_id: str) -> bool:

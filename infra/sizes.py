@@ -27,6 +27,10 @@ LIMITS: Final = {
     "StreamFunction": 1_000_000,
     "ApiFunction": 20_000_000,
     "AnnotationImportFunction": 1_000_000,
+    "ExportPlanFunction": 1_000_000,
+    "ExportPartFunction": 1_000_000,
+    "ExportFinishFunction": 1_000_000,
+    "ExportAbortFunction": 1_000_000,
 }
 LAYERS: Final = ("CoreLayer", "ArraysLayer")
 # ELF's e_machine, at offset 18.
@@ -41,7 +45,8 @@ IMPORTS: Final = {
         "assert resources.files('zarrlink_web').joinpath('link.html').is_file()"
     ),
     ("CoreLayer/python", "ArraysLayer/python"): (
-        "import h5py, numcodecs, numpy, tensorstore, zarr, zarrlink.arrays.mapping_hdf5"
+        "import deflate, h5py, numcodecs, numpy, tensorstore, zarr, zarrlink.arrays.mapping_hdf5, "
+        "zarrlink.aws_exports; from importlib import metadata; metadata.version('deflate')"
     ),
     ("CoreLayer/python", "ApiFunction"): "import mangum, python_multipart, zarrlink.http.api, zarrlink.http.api_door",
     (

@@ -16,6 +16,7 @@ from zarrlink.links.service import LinkRequest, create_link
 from zarrlink_local import sample, server
 from zarrlink_local.expiry import in_words
 from zarrlink_local.failure import FORESEEN, in_one_line
+from zarrlink_local.jobs.engine import local_engine
 from zarrlink_local.machine import Machine, now_ms, open_machine
 
 NAME = "Sample: EM-like neuropil"
@@ -54,7 +55,8 @@ Read voxels (the environment .venv has zarr):
 
 Revoke it: .venv/bin/zarrlink links revoke {link.id}        Stop: Ctrl-C
 """, flush=True)  # fmt: skip
-    server.run(server.create_app(machine, address), listener)
+    with local_engine(machine) as engine:
+        server.run(server.create_app(machine, address, engine), listener)
 
 
 def sample_link(machine: Machine, folder: Path) -> Link:

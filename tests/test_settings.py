@@ -15,6 +15,7 @@ def test_what_is_set_counts() -> None:
     given = {**NEEDED, "LINK_VIEWER_MAX_AGE": "0", "HEAD_WITH_BODY": "false", "CHECK_BLOCKS": "True", "OTHER": "x"}
     assert StreamSettings.from_environment(given) == StreamSettings("l", "c", "a", "s", 0, False, True)
     api = {**NEEDED, "USERS_TABLE": "u", "PUBLIC_URL": "", "ANNOTATION_BUCKET": "b", "ANNOTATION_IMPORT": "f"}
+    api |= {"JOBS_TABLE": "j", "EXPORT_BUCKET": "e", "EXPORT_MACHINE": "m"}
     assert ApiSettings.from_environment(api).public_url == ""
 
 

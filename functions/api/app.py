@@ -31,6 +31,10 @@ from zarrlink.http import problems
 from zarrlink.http.api import ApiServices, create_api
 from zarrlink.http.api_door import ApiDoor
 from zarrlink.http.lambda_events import carried, reply_of
+from zarrlink.jobs.dynamodb import DynamoJobs
+from zarrlink.jobs.limits import JobLimits
+from zarrlink.jobs.service import JobService
+from zarrlink.jobs.step_functions import StepFunctionsEngine
 from zarrlink.library import Library
 from zarrlink.links.dynamodb import DynamoLinks
 from zarrlink.links.secrets import read_key_ring
@@ -59,7 +63,7 @@ def door(public_url: str) -> Mangum:
     dynamodb = LazyClient("dynamodb")
     catalogue = DynamoCatalogue(dynamodb, SETTINGS.catalogue_table)
     annotations = DynamoAnnotations(dynamodb, SETTINGS.annotations_table)
-    s3 = LazyClient("s3", answer_s=S3_ANSWERS_S)
+    s3 = _s3()
     library = Library(
         catalogue,
         source_opener(),
@@ -88,12 +92,22 @@ def door(public_url: str) -> Mangum:
             limit_bytes=SETTINGS.upload_limit * 2**20,
             start_import=start,
         ),
+        jobs=JobService(
+            DynamoJobs(dynamodb, SETTINGS.jobs_table),
+            _engine(),
+            library,
+            JobLimits(workers=SETTINGS.export_concurrency),
+            now_ms,
+        ),
     )
     return Mangum(ApiDoor(create_api(services), max_upload_bytes=MAX_UPLOAD_BYTES), lifespan="off")
 
 
 def start(event: dict[str, str]) -> None:
-    """Hand an event to the function that imports, which goes on after our answer. Raises SourceUnavailable."""
+    """Have an upload imported, or a download made, by what goes on after our answer. Raises SourceUnavailable."""
+    if "upload" in event:
+        _engine().start_import(event)
+        return
     try:
         _functions().invoke(
             FunctionName=SETTINGS.annotation_import, InvocationType="Event", Payload=json.dumps(event).encode()
@@ -108,6 +122,16 @@ def start(event: dict[str, str]) -> None:
 @cache
 def _functions() -> LazyClient:
     return LazyClient("lambda")
+
+
+@cache
+def _s3() -> LazyClient:
+    return LazyClient("s3", answer_s=S3_ANSWERS_S)
+
+
+@cache
+def _engine() -> StepFunctionsEngine:
+    return StepFunctionsEngine(LazyClient("stepfunctions"), SETTINGS.export_machine, _s3(), SETTINGS.export_bucket)
 
 
 def _have_download_made(record: AnnotationRecord, volume_data: VolumeData | None) -> None:

@@ -15,7 +15,9 @@ from zarrlink.catalogue.annotations_sqlite import SqliteAnnotations
 from zarrlink.catalogue.interface import DatasetRecord
 from zarrlink.catalogue.sqlite import SqliteCatalogue
 from zarrlink.errors import InvalidRequest
+from zarrlink.exports.store_files import FolderStore
 from zarrlink.formats.datasource import FILE_NAME
+from zarrlink.jobs.sqlite import SqliteJobs
 from zarrlink.library import Library
 from zarrlink.links.sqlite import SqliteLinks
 from zarrlink.links.token import KeyRing, load_or_create_keys
@@ -37,7 +39,8 @@ _ALLOWED: Final = "allowed sources"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Stores and services over a state file; FILE.key beside it holds the link keys, FILE.annotations the annotations."""
+    """Stores and services over a state file; FILE.key beside it holds the link keys, FILE.annotations the annotations,
+    FILE.exports the results of jobs."""
 
     file: SqliteFile
     keys: KeyRing
@@ -47,6 +50,11 @@ class Machine:
     vault: FolderVault
     users: SqliteUsers
     library: Library
+    jobs: SqliteJobs
+
+    def results(self) -> FolderStore:
+        """Where results of jobs lie, a folder that is made if it is not there."""
+        return FolderStore(self.file.path.with_name(self.file.path.name + ".exports"))
 
     def address(self) -> str | None:
         """Where the server that serves this state file is (or was last) reached, without a slash at the end."""
@@ -112,6 +120,7 @@ def open_machine(state: Path, allow: tuple[str, ...] | None = None) -> Machine:
             allowed=AllowedSources.of([*os.environ.get(VARIABLE, "").split(), *_lines(_fact(file, _ALLOWED))]),
             most_bytes=MOST_SHARD_BYTES,
         ),
+        jobs=SqliteJobs(file),
     )
 
 

@@ -18,13 +18,22 @@ from zarrlink.http.routes import DataPath
 from zarrlink.http.webknossos_api import create_webknossos_routes
 from zarrlink.http.webknossos_zarr import create_zarr_routes
 from zarrlink.streaming import Streamer
+from zarrlink_local.jobs.engine import LocalEngine
+from zarrlink_local.jobs.queue import job_service
 from zarrlink_local.machine import Machine, now_ms
 
 LOOPBACK: Final = "127.0.0.1"
 
 
-def create_app(machine: Machine, public_url: str, *, viewer_max_age_s: int = 300, check_blocks: bool = False) -> Door:
-    """The whole server as an ASGI application."""
+def create_app(
+    machine: Machine,
+    public_url: str,
+    engine: LocalEngine | None = None,
+    *,
+    viewer_max_age_s: int = 300,
+    check_blocks: bool = False,
+) -> Door:
+    """The whole server as an ASGI application. `engine` None: without jobs."""
     data_path = DataPath(
         keys=machine.keys,
         links=machine.links,
@@ -43,6 +52,8 @@ def create_app(machine: Machine, public_url: str, *, viewer_max_age_s: int = 300
         keys=machine.keys,
         now_ms=now_ms,
         public_url=public_url,
+        jobs=None if engine is None else job_service(machine, engine, workers=engine.workers),
+        open_result=None if engine is None else engine.result,
     )
     cutouts = create_cutout_routes(machine.library, machine.catalogue)
     facts = create_webknossos_routes(machine.library, machine.catalogue, public_url)

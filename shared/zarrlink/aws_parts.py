@@ -22,6 +22,8 @@ FRESHNESS_S: Final = 30.0
 # must agree, since a layer's geometry depends on it.
 MOST_BYTES: Final = MAX_CHUNK_BYTES
 _S3: Final = "s3://"
+# As many as ask at the same time (`zarrlink.exports.results`): more would each be opened anew, and complained of.
+_CONNECTIONS: Final = 16
 
 
 class LazyClient:
@@ -42,7 +44,10 @@ class LazyClient:
 
             # Somebody waits for a chunk: the defaults (60 s, several tries) outlast the gateway.
             patience = Config(
-                connect_timeout=2, read_timeout=self._answer_s, retries={"mode": "standard", "max_attempts": 3}
+                connect_timeout=2,
+                read_timeout=self._answer_s,
+                retries={"mode": "standard", "max_attempts": 3},
+                max_pool_connections=_CONNECTIONS,
             )
             # Signed addresses of S3 by the present way, in whatever region; elsewhere there is no other.
             config = patience.merge(Config(signature_version="s3v4")) if self._service == "s3" else patience

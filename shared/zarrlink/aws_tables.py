@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-# The links of an owner by time of creation.
+# The links, or the jobs, of an owner by time of creation.
 BY_OWNER: Final = "by_owner"
 
 LINKS: Final[dict[str, Any]] = {
@@ -31,6 +31,9 @@ LINKS: Final[dict[str, Any]] = {
 }
 # Clean-up alone: expiry is compared at every read. `TimeToLiveSpecification` of the table LINKS.
 LINKS_TIME_TO_LIVE: Final = {"AttributeName": "ttl", "Enabled": True}
+JOBS: Final = LINKS
+# Clean-up of what nobody will ask for any more.
+JOBS_TIME_TO_LIVE: Final = LINKS_TIME_TO_LIVE
 
 _KEY_ONLY: Final[dict[str, Any]] = {
     "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],

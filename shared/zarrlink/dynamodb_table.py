@@ -13,8 +13,8 @@ from typing import Any, Final, Protocol
 from zarrlink.aws_errors import service_error
 from zarrlink.errors import SourceUnavailable
 
-# Text and whole numbers are all that our rows hold; nothing is an attribute that is not there.
-Value = str | int
+# Text, whole numbers and sets of them are all that our rows hold; nothing is an attribute that is not there.
+Value = str | int | frozenset[int]
 Row = dict[str, Any]
 
 _NAME: Final = re.compile(r"#([a-z_]+)", re.ASCII)
@@ -188,16 +188,24 @@ def _names(*expressions: str) -> dict[str, str]:
     return {f"#{name}": name for expression in expressions for name in _NAME.findall(expression)}
 
 
-def _stored(row: Mapping[str, Value | None]) -> dict[str, dict[str, str]]:
-    return {
-        name: {"N": str(value)} if isinstance(value, int) else {"S": value}
-        for name, value in row.items()
-        if value is not None
-    }
+def _stored(row: Mapping[str, Value | None]) -> dict[str, dict[str, Any]]:
+    return {name: _typed(value) for name, value in row.items() if value is not None}
 
 
-def _row(item: Mapping[str, Mapping[str, str]]) -> Row:
-    return {name: int(typed["N"]) if "N" in typed else typed["S"] for name, typed in item.items()}
+def _typed(value: Value) -> dict[str, Any]:
+    if isinstance(value, frozenset):
+        return {"NS": [str(number) for number in sorted(value)]}
+    return {"N": str(value)} if isinstance(value, int) else {"S": value}
+
+
+def _row(item: Mapping[str, Mapping[str, Any]]) -> Row:
+    return {name: _plain(typed) for name, typed in item.items()}
+
+
+def _plain(typed: Mapping[str, Any]) -> Value:
+    if "NS" in typed:
+        return frozenset(map(int, typed["NS"]))
+    return int(typed["N"]) if "N" in typed else str(typed["S"])
 
 
 def _is_key(text: str) -> bool:

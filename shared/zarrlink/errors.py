@@ -133,6 +133,13 @@ class ExportTooLarge(InvalidRequest):
         self.fits = fits
 
 
+class TooManyJobs(ZarrlinkError):
+    """More jobs at the same time than one owner may have."""
+
+    def __init__(self, running: int, limit: int) -> None:
+        super().__init__(f"{running} of your jobs run already, and at most {limit} may: wait for one, or cancel it")
+
+
 class ExportFailed(ZarrlinkError):
     """An export that cannot go on here, through no fault of its source: the worker's disk is full, for example."""
 
@@ -142,6 +149,13 @@ class UploadGone(ZarrlinkError):
 
     def __init__(self) -> None:
         super().__init__("this export was ended meanwhile")
+
+
+class JobEnded(ZarrlinkError):
+    """An attempt at a job that is over: it was cancelled, it failed elsewhere, or another attempt has begun."""
+
+    def __init__(self) -> None:
+        super().__init__("this job was ended meanwhile")
 
 
 class PartsDiffer(ZarrlinkError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from zarrlink.annotations.manifest import MANIFEST_KEY, MAX_BYTES, Manifest
@@ -22,9 +22,10 @@ from zarrlink.errors import (
 from zarrlink.formats import datasource
 from zarrlink.formats.datasource import DatasetDescription, LayerDescription
 from zarrlink.formats.wkw import WkwHeader
+from zarrlink.geometry import VoxelSize
 from zarrlink.jump_tables import JumpTables
 from zarrlink.layer import MAX_CHUNK_BYTES
-from zarrlink.opening.annotation import Annotation, Below, open_volume, volume_name
+from zarrlink.opening.annotation import Annotation, Below, open_volume, volume_name, volume_parts
 from zarrlink.opening.opened import OpenLayer, Witness, are_unchanged
 from zarrlink.opening.wkw import open_wkw
 from zarrlink.overlay_chunks import PLANS_BYTES, PlanCache
@@ -150,13 +151,32 @@ class Library:
             names |= {volume_name(volume) for volume in manifest.volumes}
         return sorted(names)
 
-    async def volumes(self, subject: Subject, name: str) -> LayerVolumes:
-        """A dataset's layer as voxels. Raises as `layer` does."""
+    async def volumes(self, subject: Subject, name: str, mapping: str | None = None) -> LayerVolumes:
+        """A layer as voxels, its ids by `mapping` if one is named. Raises as `layer` does."""
+        from zarrlink.opening.painted import mapped_volumes, painted_volumes
+
+        if subject.annotation is not None:
+            annotation = await self._annotation(subject)
+            volume = annotation.volume(name)
+            if volume is not None:
+                described, header, fallback = volume_parts(annotation, volume)
+                if fallback is None and mapping is not None:
+                    raise UnsupportedLayer(f"layer {name!r}: a mapping is of a fallback layer, and it has none")
+                return await painted_volumes(annotation, volume, described, header, mapping, self._tools())
         if subject.dataset is None:
             raise UnsupportedLayer(f"layer {name!r}: there is no such layer")
         source = self._open_source(subject.dataset.location)
-        _, description = await self._description(source, subject.dataset)
-        return await self._tools().volumes(source, find_layer(description, name))
+        witnesses, description = await self._description(source, subject.dataset)
+        found = await mapped_volumes(source, find_layer(description, name), mapping, self._tools())
+        return replace(found, witnesses=[*found.witnesses, *witnesses])
+
+    async def voxel_size(self, subject: Subject) -> VoxelSize:
+        """Of mag 1. Raises UnsupportedLayer where nothing tells it."""
+        if subject.annotation is not None:
+            return (await self._annotation(subject)).voxel_size
+        if subject.dataset is None:
+            raise UnsupportedLayer("there is no such dataset")
+        return (await self.describe(subject.dataset)).voxel_size
 
     async def holdings(self, record: AnnotationRecord) -> tuple[ByteSource, Manifest]:
         """An annotation's folder, and what it consists of. Raises CorruptFile, SourceUnavailable."""

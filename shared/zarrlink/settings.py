@@ -46,17 +46,22 @@ class StreamSettings(_Settings):
 class ApiSettings(_Settings):
     """`api`: links, datasets and annotations as JSON. `public_url` empty: addresses begin with the API's own.
 
-    `annotation_import`: name of the function that imports large uploads, of at most `upload_limit` MiB.
+    `annotation_import`: name of the function that makes large downloads; uploads have at most `upload_limit` MiB.
+    `export_machine`: ARN of the state machine that runs jobs.
     """
 
     links_table: str
     catalogue_table: str
     annotations_table: str
     users_table: str
+    jobs_table: str
     link_keys_secret: str
     annotation_bucket: str
     annotation_import: str
+    export_bucket: str
+    export_machine: str
     upload_limit: int = 4096
+    export_concurrency: int = 50
     public_url: str = ""
     zarrlink_allowed_sources: str = ""
 
@@ -69,6 +74,25 @@ class AnnotationImportSettings(_Settings):
     annotations_table: str
     annotation_bucket: str
     scratch_space: int = 10240
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSettings(_Settings):
+    """`export_part`, `export_finish` and `export_abort`: steps of an export. `result_days`: until a result is removed."""
+
+    jobs_table: str
+    catalogue_table: str
+    annotations_table: str
+    export_bucket: str
+    result_days: int = 7
+    zarrlink_allowed_sources: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPlanSettings(ExportSettings):
+    """`export_plan`. `export_concurrency`: how many units of one export are made at the same time."""
+
+    export_concurrency: int = 50
 
 
 def _parse(name: str, text: str, kind: str) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
 import tempfile
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 # Writers of several processes queue here; far longer than any of our transactions.
 BUSY_TIMEOUT_S: Final = 60.0
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 # "zlnk": tells our files from other SQLite databases.
 APPLICATION_ID: Final = 0x7A6C6E6B
 _SCHEMA: Final = """
@@ -33,11 +34,27 @@ CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
 # What version n + 1 has more than version n.
 _UPGRADES: Final = {
-    1: """CREATE TABLE annotations (
+    1: (
+        """CREATE TABLE annotations (
   id TEXT PRIMARY KEY, name TEXT NOT NULL, description TEXT NOT NULL, owner TEXT NOT NULL, dataset TEXT NOT NULL,
   location TEXT NOT NULL, revision TEXT NOT NULL, source_id TEXT NOT NULL, created_ms INTEGER NOT NULL,
   modified_ms INTEGER NOT NULL
-) STRICT"""
+) STRICT""",
+    ),
+    2: (
+        """CREATE TABLE jobs (
+  id TEXT PRIMARY KEY, owner TEXT NOT NULL, kind TEXT NOT NULL, dataset TEXT NOT NULL, annotation TEXT NOT NULL,
+  args TEXT NOT NULL, file_name TEXT NOT NULL, submission TEXT NOT NULL, created_ms INTEGER NOT NULL,
+  state TEXT NOT NULL, attempt INTEGER NOT NULL, started_ms INTEGER, ended_ms INTEGER, upload TEXT NOT NULL,
+  units INTEGER NOT NULL, units_done INTEGER NOT NULL, result_bytes INTEGER, expires_ms INTEGER, sentence TEXT NOT NULL,
+  expected_bytes INTEGER, expected_seconds INTEGER
+) STRICT""",
+        "CREATE INDEX jobs_by_owner ON jobs (owner, created_ms)",
+        "CREATE INDEX jobs_by_submission ON jobs (submission)",
+        """CREATE TABLE job_units (
+  job TEXT NOT NULL, attempt INTEGER NOT NULL, unit INTEGER NOT NULL, PRIMARY KEY (job, attempt, unit)
+) STRICT, WITHOUT ROWID""",
+    ),
 }
 
 
@@ -73,7 +90,8 @@ class SqliteFile:
             # Another process may have done it while this one waited.
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             for older in range(version, SCHEMA_VERSION):
-                connection.execute(_UPGRADES[older])
+                for statement in _UPGRADES[older]:
+                    connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {max(version, SCHEMA_VERSION)}")
 
     def close(self) -> None:
@@ -122,7 +140,7 @@ def _create(path: Path) -> None:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             connection.executescript(_SCHEMA)
-            for statement in _UPGRADES.values():
+            for statement in itertools.chain(*_UPGRADES.values()):
                 connection.execute(statement)
         finally:
             connection.close()

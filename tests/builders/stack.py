@@ -69,6 +69,8 @@ def make_stack(aws: MotoAws) -> Stack:
         stack.made[name] = aws.new_bucket()
     for name in resources_of(stack.template, "AWS::Serverless::Function"):
         stack.made[name] = name
+    for name in resources_of(stack.template, "AWS::Serverless::StateMachine"):
+        stack.made[name] = f"arn:aws:states:{REGION}:123456789012:stateMachine:{name}"
     return stack
 
 

@@ -34,7 +34,8 @@ def test_a_state_file_from_before_annotations_is_brought_up_to_date(tmp_path: Pa
     with state_file(path):
         pass
     with sqlite3.connect(path) as connection:
-        connection.execute("DROP TABLE annotations")
+        for table in ("annotations", "jobs", "job_units"):
+            connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 1")
     connection.close()
     file = SqliteFile(path)

@@ -323,6 +323,7 @@ def test_the_openapi_describes_every_route(client: TestClient) -> None:
     assert set(document["paths"]) == {
         "/api/buildinfo",
         "/api/datasets",
+        "/api/features",
         LINKS,
         f"{LINKS}/byAnnotation/{{source_id}}",
         f"{LINKS}/byDataset/{{source_id}}",

@@ -13,7 +13,9 @@ from contracts.annotations import CELLS
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.catalogue.uploads_dynamodb import DynamoUploads, UploadRecord
-from zarrlink.dynamodb_table import delete_action
+from zarrlink.dynamodb_table import delete_action, update_action
+from zarrlink.jobs.dynamodb import DynamoJobs
+from zarrlink.jobs.model import Job
 from zarrlink.links.dynamodb import DynamoLinks
 from zarrlink.links.model import Link
 from zarrlink.users.dynamodb import DynamoUsers
@@ -24,6 +26,8 @@ ACTION = {"get_item": "GetItem", "put_item": "PutItem", "update_item": "UpdateIt
 # What a transaction asks for: each of its writes by itself.
 WRITES = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
 DATASET = "0123456789abcdef01234567"
+JOB = Job(DATASET, "ann", "ome_tiff", DATASET, "", "{}", "mouse.ome.tif", "submission", 1)
+EXPORT_STEPS = ("Plan", "Part", "Finish", "Abort")
 LINK = Link(
     "Utbk2MqW8rns9yGf", "ann", View(DATASET, ("em",)), {"em": "f"}, name="", note="", created_ms=1, expires_ms=None
 )
@@ -110,6 +114,15 @@ def test_the_api_may_do_to_tables_what_its_routes_do(template: dict[str, Any]) -
     annotations._table.transact(delete_action(CELLS.id, "attribute_exists(#id)", {}))
     use_uploads(client)
     DynamoUsers(client, "UsersTable").by_token_hash("0" * 64)
+    jobs = DynamoJobs(client, "JobsTable")
+    jobs.add(JOB)
+    jobs.of_owner("ann")
+    jobs.running("ann")
+    jobs.get(JOB.id)
+    jobs.end(JOB.id, 1, "CANCELLED", 1)
+    jobs.remove(JOB.id)
+    # What `DynamoJobs.retry` does where there is one.
+    jobs._table.transact(update_action(JOB.id, "SET #attempt = :next", "#attempt = :before", {"next": 2, "before": 1}))
 
     assert grants(template, "ApiRole", "dynamodb") == client.used
 
@@ -141,6 +154,33 @@ def test_an_import_may_do_to_tables_what_it_does(template: dict[str, Any]) -> No
     assert grants(template, "AnnotationImportRole", "dynamodb") == client.used
 
 
+def work_on_a_job(client: Recorder) -> None:
+    jobs = DynamoJobs(client, "JobsTable")
+    jobs.get(JOB.id)
+    with contextlib.suppress(KeyError):  # the answer has no row
+        jobs.start(JOB.id, 1, 1)
+    DynamoCatalogue(client, "CatalogueTable").get(DATASET)
+    DynamoAnnotations(client, "AnnotationsTable").get(DATASET)
+
+
+@pytest.mark.parametrize("step", ["Plan", "Part", "Finish"])
+def test_a_step_of_an_export_may_look_up_what_it_reads_and_change_its_job(template: dict[str, Any], step: str) -> None:
+    client = Recorder()
+    work_on_a_job(client)
+    assert every_grant(template, f"Export{step}Role", "dynamodb") == client.used
+
+
+def test_an_end_of_an_export_changes_its_job_alone(template: dict[str, Any]) -> None:
+    granted = every_grant(template, "ExportAbortRole", "dynamodb")
+    assert granted == {("dynamodb:GetItem", "JobsTable"), ("dynamodb:UpdateItem", "JobsTable")}
+
+
+def every_grant(template: dict[str, Any], role: str, service: str) -> Grants:
+    """With those of the managed policies, but for the volumes'."""
+    managed = {it["Ref"] for it in template["Resources"][role]["Properties"].get("ManagedPolicyArns", [])}
+    return set().union(*(grants(template, logical, service) for logical in {role, *managed} - {"ReadVolumes"}))
+
+
 BUCKET = "AnnotationBucket"
 LISTING = ("s3:ListBucket", BUCKET)
 
@@ -150,12 +190,12 @@ def objects_of(folder: str, *actions: str) -> Grants:
 
 
 def test_annotations_are_read_by_streaming_and_written_by_whoever_imports(template: dict[str, Any]) -> None:
-    """What each does with the bucket: `tests/functions/test_annotation_rights.py` asks for it."""
+    """What each does with the bucket: `tests/functions/test_annotation_rights.py` asks for it, and of the bucket of
+    results `test_export_rights.py`."""
     kept = ("GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload")
     assert grants(template, "StreamRole", "s3") == {LISTING} | objects_of("annotations", "GetObject")
-    assert grants(template, "ApiRole", "s3") == {LISTING} | objects_of("annotations", *kept) | objects_of(
-        "uploads", *kept
-    )
+    written = {grant for grant in grants(template, "ApiRole", "s3") if "ExportBucket" not in grant[1]}
+    assert written == {LISTING} | objects_of("annotations", *kept) | objects_of("uploads", *kept)
     assert grants(template, "AnnotationImportRole", "s3") == {LISTING} | objects_of("annotations", *kept) | objects_of(
         "uploads", "GetObject", "DeleteObject"
     )
@@ -174,10 +214,28 @@ def test_no_function_removes_for_good_what_was_kept(template: dict[str, Any], of
     assert not [action for action in actions if "Version" in action or "*" in action]
 
 
-def test_the_api_alone_starts_imports(template: dict[str, Any], of_type: Any) -> None:
+def test_the_api_has_downloads_made_and_the_machine_calls_the_rest(template: dict[str, Any], of_type: Any) -> None:
     granted = {role: grants(template, role, "lambda") for role in of_type("AWS::IAM::Role")}
+    called = of_type("AWS::Serverless::StateMachine")["ExportMachine"]["DefinitionSubstitutions"].values()
     assert {role: it for role, it in granted.items() if it} == {
-        "ApiRole": {("lambda:InvokeFunction", "AnnotationImportFunction")}
+        "ApiRole": {("lambda:InvokeFunction", "AnnotationImportFunction")},
+        "ExportMachineRole": {("lambda:InvokeFunction", function["Fn::GetAtt"][0]) for function in called},
+    }
+
+
+def test_the_api_starts_and_stops_jobs_and_the_machine_its_units(template: dict[str, Any], of_type: Any) -> None:
+    executions = "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:execution:${ExportMachine.Name}"
+    granted = {role: grants(template, role, "states") for role in of_type("AWS::IAM::Role")}
+    assert {role: it for role, it in granted.items() if it} == {
+        "ApiRole": {("states:StartExecution", "ExportMachine"), ("states:StopExecution", f"{executions}:*")}
+    }
+    assert grants(template, "ExportMachineMap", "states") == {
+        ("states:StartExecution", "ExportMachine"),
+        *(
+            (f"states:{action}Execution", f"{executions}{those}")
+            for action in ("Describe", "Stop")
+            for those in (":*", "/*")
+        ),
     }
 
 
@@ -193,7 +251,15 @@ def test_both_read_the_keys_and_the_volumes(template: dict[str, Any], role: str)
 
 @pytest.mark.parametrize(
     ("role", "log"),
-    [("StreamRole", "StreamLog"), ("ApiRole", "ApiLog"), ("AnnotationImportRole", "AnnotationImportLog")],
+    [
+        ("StreamRole", "StreamLog"),
+        ("ApiRole", "ApiLog"),
+        ("AnnotationImportRole", "AnnotationImportLog"),
+        ("ExportPlanRole", "ExportPlanLog"),
+        ("ExportPartRole", "ExportPartLog"),
+        ("ExportFinishRole", "ExportFinishLog"),
+        ("ExportAbortRole", "ExportAbortLog"),
+    ],
 )
 def test_each_writes_its_own_log_and_can_make_none(template: dict[str, Any], role: str, log: str) -> None:
     assert grants(template, role, "logs") == {("logs:CreateLogStream", log), ("logs:PutLogEvents", log)}
@@ -206,6 +272,7 @@ def test_each_function_has_its_own_role(functions: dict[str, dict[str, Any]]) ->
         "StreamFunction": {"Fn::GetAtt": ["StreamRole", "Arn"]},
         "ApiFunction": {"Fn::GetAtt": ["ApiRole", "Arn"]},
         "AnnotationImportFunction": {"Fn::GetAtt": ["AnnotationImportRole", "Arn"]},
+        **{f"Export{it}Function": {"Fn::GetAtt": [f"Export{it}Role", "Arn"]} for it in EXPORT_STEPS},
     }
 
 
@@ -266,9 +333,14 @@ def test_nothing_is_granted_in_the_negative(template: dict[str, Any], of_type: A
 
 
 def test_functions_are_called_by_their_api_alone(template: dict[str, Any], of_type: Any) -> None:
-    """By the permissions that SAM makes of the routes; none of ours, no function address.
+    """By the permissions that SAM makes of the routes; no function address.
 
-    The one that imports has no routes, and is called by a right of the API's own role.
+    Those without routes are called by a right of the API's own role or the machine's, and one by the rule of bad ends.
     """
-    assert not [name for name, it in template["Resources"].items() if it["Type"].startswith("AWS::Lambda::")]
+    assert [name for name, it in template["Resources"].items() if it["Type"].startswith("AWS::Lambda::")] == [
+        "ExportEndedMayAbort"
+    ]
+    permission = of_type("AWS::Lambda::Permission")["ExportEndedMayAbort"]
+    assert permission["FunctionName"] == {"Ref": "ExportAbortFunction"}
+    assert permission["SourceArn"] == {"Fn::GetAtt": ["ExportEnded", "Arn"]}
     assert not [name for name, it in of_type("AWS::Serverless::Function").items() if "FunctionUrlConfig" in it]

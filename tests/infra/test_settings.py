@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from zarrlink.settings import AnnotationImportSettings, ApiSettings, StreamSettings
+from zarrlink.settings import AnnotationImportSettings, ApiSettings, ExportPlanSettings, ExportSettings, StreamSettings
 
 # Read by Powertools and not by us.
 POWERTOOLS = {"LOG_LEVEL", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME"}
@@ -16,6 +16,10 @@ SETTINGS = {
     "StreamFunction": StreamSettings,
     "ApiFunction": ApiSettings,
     "AnnotationImportFunction": AnnotationImportSettings,
+    "ExportPlanFunction": ExportPlanSettings,
+    "ExportPartFunction": ExportSettings,
+    "ExportFinishFunction": ExportSettings,
+    "ExportAbortFunction": ExportSettings,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -13,9 +14,15 @@ import pytest
 
 from zarrlink import aws_tables
 from zarrlink.annotations import import_job, large_uploads, s3_vault
+from zarrlink.errors import ExportTooLarge, JobEnded, SourceReplaced
+from zarrlink.exports import store_s3
+from zarrlink.exports.work import FINAL
 
 ROOT = Path(__file__).parents[2]
 API_GATEWAY_WAITS_S = 29
+DEFINITION = (ROOT / "infra" / "export.asl.json").read_text()
+# As JSON: a substitution that is no text would be none.
+MACHINE: dict[str, Any] = json.loads(DEFINITION)
 
 
 def references(value: object) -> Iterator[str]:
@@ -144,6 +151,10 @@ def test_every_function_has_its_limits_as_parameters(
     for name, function in functions.items():
         for limit in ("MemorySize", "Timeout"):
             assert template["Parameters"][function[limit]["Ref"]]["Type"] == "Number", (name, limit)
+        if name.startswith("Export"):
+            # The state machine says how many run at once.
+            assert "ReservedConcurrentExecutions" not in function
+            continue
         condition, reserved, none = function["ReservedConcurrentExecutions"]["Fn::If"]
         assert none == {"Ref": "AWS::NoValue"}, name
         assert template["Conditions"][condition] == {"Fn::Not": [{"Fn::Equals": [reserved, 0]}]}, name
@@ -165,8 +176,11 @@ def test_no_function_outlives_api_gateways_patience(
 
 def test_an_import_has_as_many_invocations_as_its_code_counts_on(functions: dict[str, dict[str, Any]]) -> None:
     """Those that import, and one that says that they came to nothing."""
-    retries = functions["AnnotationImportFunction"]["EventInvokeConfig"]["MaximumRetryAttempts"]
-    assert 1 + retries == import_job.MAX_ATTEMPTS + 1
+    throttled, failed = MACHINE["States"]["Import"]["Retry"]
+    assert (throttled["ErrorEquals"], failed["ErrorEquals"]) == (["Lambda.TooManyRequestsException"], ["States.ALL"])
+    assert 1 + failed["MaxAttempts"] == import_job.MAX_ATTEMPTS + 1
+    # Of downloads.
+    assert functions["AnnotationImportFunction"]["EventInvokeConfig"]["MaximumRetryAttempts"] == 2
 
 
 def test_an_import_has_room_for_the_largest_upload(template: dict[str, Any]) -> None:
@@ -182,7 +196,7 @@ def test_every_log_group_is_a_functions_or_the_apis_and_ends(
     groups = of_type("AWS::Logs::LogGroup")
     assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in groups.values())
     used = [function["LoggingConfig"]["LogGroup"]["Ref"] for function in functions.values()]
-    assert sorted([*used, "AccessLogGroup"]) == sorted(groups)
+    assert sorted([*used, "AccessLogGroup", "ExportMachineLog"]) == sorted(groups)
 
 
 def test_one_python_version(template: dict[str, Any], of_type: Any, bundle: Any) -> None:
@@ -226,6 +240,7 @@ def test_the_core_layer_has_what_the_package_needs() -> None:
         ("CatalogueTable", aws_tables.CATALOGUE),
         ("AnnotationsTable", aws_tables.ANNOTATIONS),
         ("UsersTable", aws_tables.USERS),
+        ("JobsTable", aws_tables.JOBS),
     ],
 )
 def test_tables_are_what_the_adapters_take_them_for(of_type: Any, logical: str, definition: dict[str, Any]) -> None:
@@ -251,12 +266,14 @@ def test_what_cannot_be_made_again_is_kept(template: dict[str, Any]) -> None:
             assert resource["UpdateReplacePolicy"] == "Retain", name
 
 
-def test_the_bucket_of_annotations_is_nobody_elses(of_type: Any) -> None:
-    (bucket,) = of_type("AWS::S3::Bucket").values()
+@pytest.mark.parametrize("logical", ["AnnotationBucket", "ExportBucket"])
+def test_a_bucket_is_nobody_elses(of_type: Any, logical: str) -> None:
+    bucket = of_type("AWS::S3::Bucket")[logical]
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
     assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
-    (policy,) = of_type("AWS::S3::BucketPolicy").values()
+    policy = of_type("AWS::S3::BucketPolicy")[f"{logical}Policy"]
+    assert policy["Bucket"] == {"Ref": logical}
     (statement,) = policy["PolicyDocument"]["Statement"]
     assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
     # A bucket with a name of its own could not be made anew beside the one that was kept.
@@ -264,7 +281,7 @@ def test_the_bucket_of_annotations_is_nobody_elses(of_type: Any) -> None:
 
 
 def test_what_uploads_leave_behind_goes_by_itself_and_no_annotation_does(of_type: Any) -> None:
-    (bucket,) = of_type("AWS::S3::Bucket").values()
+    bucket = of_type("AWS::S3::Bucket")["AnnotationBucket"]
     rules = bucket["LifecycleConfiguration"]["Rules"]
     assert [rule["Status"] for rule in rules] == ["Enabled"] * len(rules)
     assert [rule["AbortIncompleteMultipartUpload"] for rule in rules if "AbortIncompleteMultipartUpload" in rule] == [
@@ -274,6 +291,68 @@ def test_what_uploads_leave_behind_goes_by_itself_and_no_annotation_does(of_type
     assert expiring == ["uploads/"]
     assert large_uploads.upload_key("1") == "uploads/1"
     assert s3_vault.TOP == "annotations"
+
+
+def test_all_that_exports_leave_goes_by_itself(of_type: Any) -> None:
+    rules = of_type("AWS::S3::Bucket")["ExportBucket"]["LifecycleConfiguration"]["Rules"]
+    assert [rule["Status"] for rule in rules] == ["Enabled"] * 3
+    expiring = {rule["Prefix"]: rule["ExpirationInDays"] for rule in rules if "ExpirationInDays" in rule}
+    assert expiring == {f"{store_s3.RESULTS}/": {"Ref": "ResultDays"}, f"{store_s3.SCRATCH}/": 1}
+    assert rules[-1]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+    # Not under the feet of a job that is still at work.
+    assert MACHINE["TimeoutSeconds"] < 24 * 3600
+
+
+def test_jobs_expire_from_their_table(of_type: Any) -> None:
+    assert of_type("AWS::DynamoDB::Table")["JobsTable"]["TimeToLiveSpecification"] == aws_tables.JOBS_TIME_TO_LIVE
+
+
+def states(definition: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """All of them, those of a Map as well."""
+    for name, state in definition["States"].items():
+        yield name, state
+        if state["Type"] == "Map":
+            yield from states(state["ItemProcessor"])
+
+
+def test_the_machine_names_what_the_template_gives_it(of_type: Any) -> None:
+    machine = of_type("AWS::Serverless::StateMachine")["ExportMachine"]
+    assert (ROOT / machine["DefinitionUri"]).read_text() == DEFINITION
+    assert set(re.findall(r"\$\{(\w+)\}", DEFINITION)) == machine["DefinitionSubstitutions"].keys()
+    named = {it["Fn::GetAtt"][0] for it in machine["DefinitionSubstitutions"].values()}
+    assert named <= of_type("AWS::Serverless::Function").keys()
+
+
+def test_every_task_ends_and_fails_into_the_clean_up(template: dict[str, Any]) -> None:
+    longest = max(template["Parameters"][name]["MaxValue"] for name in ("ExportTimeout", "ImportTimeout"))
+    tasks = {name: state for name, state in states(MACHINE) if state["Type"] == "Task"}
+    for name, task in tasks.items():
+        # Lambda ends a function first: a task that is tried again while it still runs would have two.
+        assert longest < task["TimeoutSeconds"] < MACHINE["TimeoutSeconds"], name
+        assert task["Retry"], name
+    caught = {name: task["Catch"][0]["Next"] for name, task in tasks.items() if "Catch" in task}
+    assert caught == {"Plan": "Abort", "Small": "Abort", "Unit": "AbortUnit", "Finish": "Abort"}
+    assert tasks.keys() - caught.keys() == {"Abort", "AbortUnit", "Import"}
+
+
+def test_what_is_final_is_not_tried_again() -> None:
+    """And what no execution can tell from something final is."""
+    final = {kind.__name__ for kind in (*FINAL, ExportTooLarge, SourceReplaced, JobEnded)}
+    for name, state in states(MACHINE):
+        if state["Type"] == "Task" and name != "Import":
+            again = {error for retry in state["Retry"] for error in retry["ErrorEquals"]}
+            assert {"SourceUnavailable", "SourceChanged", "Lambda.TooManyRequestsException", "States.Timeout"} <= again
+            assert not again & {*final, "States.ALL", "States.TaskFailed"}
+
+
+def test_bad_ends_come_to_the_clean_up(of_type: Any) -> None:
+    rule = of_type("AWS::Events::Rule")["ExportEnded"]
+    assert rule["EventPattern"] == {
+        "source": ["aws.states"],
+        "detail-type": ["Step Functions Execution Status Change"],
+        "detail": {"status": ["ABORTED", "FAILED", "TIMED_OUT"], "stateMachineArn": [{"Ref": "ExportMachine"}]},
+    }
+    assert [target["Arn"] for target in rule["Targets"]] == [{"Fn::GetAtt": ["ExportAbortFunction", "Arn"]}]
 
 
 def test_links_expire_from_their_table_and_tell_of_changes(of_type: Any) -> None:

@@ -8,6 +8,8 @@ import click
 
 from zarrlink_local.cli.annotations import annotation_commands
 from zarrlink_local.cli.datasets import datasets
+from zarrlink_local.cli.export import export
+from zarrlink_local.cli.jobs import jobs
 from zarrlink_local.cli.links import links
 from zarrlink_local.cli.options import STACK, stack_option
 from zarrlink_local.cli.serve import sample, serve
@@ -24,12 +26,12 @@ def cli(context: click.Context, stack: str | None) -> None:
 
     `datasets`, `annotations`, `links` and `users` work on a state file of this machine (--state) or on a deployed stack (--stack).
     """
-    if stack is not None and context.invoked_subcommand in ("serve", "sample"):
+    if stack is not None and context.invoked_subcommand in ("serve", "sample", "export", "jobs"):
         raise click.UsageError(f"{context.invoked_subcommand} runs on this machine and takes no --stack", context)
     context.meta[STACK] = stack
 
 
-for command in (serve, datasets, annotation_commands, links, users, sample):
+for command in (serve, datasets, annotation_commands, links, export, jobs, users, sample):
     cli.add_command(command)
 
 

@@ -16,7 +16,7 @@ from zarrlink.catalogue.annotations import AnnotationRecord
 from zarrlink.catalogue.interface import DatasetRecord
 from zarrlink.errors import InvalidRequest
 from zarrlink.library import Subject
-from zarrlink_local.machine import open_machine
+from zarrlink_local.machine import Machine, open_machine
 from zarrlink_local.state import State
 
 DEFAULT_STATE: Final = Path(".zarrlink") / "state.sqlite"
@@ -74,7 +74,7 @@ def _choose(file: Path, stack: str | None) -> State:
     return open_stack(said)
 
 
-def existing_file(file: Path) -> State:
+def existing_file(file: Path) -> Machine:
     """The state of a file that is there: a mistyped name must not make a new one."""
     if not file.is_file():
         raise InvalidRequest(f"there is no state file {file}; start `zarrlink serve --data DIR --state {file}` first")

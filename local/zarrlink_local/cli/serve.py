@@ -10,6 +10,8 @@ import click
 
 from zarrlink_local import server
 from zarrlink_local.cli.options import state_option
+from zarrlink_local.jobs.engine import local_engine
+from zarrlink_local.jobs.queue import RESULT_DAYS
 from zarrlink_local.machine import now_ms, open_machine
 from zarrlink_local.scan import register_below
 
@@ -51,6 +53,14 @@ from zarrlink_local.scan import register_below
     help="Datasets may have mags that lie elsewhere, below this folder or address such as s3://bucket/folder or "
     "https://host/folder (may be repeated). [only what lies in a dataset's own folder]",
 )
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes that work on exports. [one for each core]")
+@click.option(
+    "--result-days",
+    type=click.IntRange(1, 3650),
+    default=RESULT_DAYS,
+    show_default=True,
+    help="How long the files of exports are kept.",
+)
 def serve(
     data: tuple[Path, ...],
     port: int,
@@ -59,6 +69,8 @@ def serve(
     viewer_max_age: int,
     check_blocks: bool,
     allow: tuple[str, ...],
+    workers: int | None,
+    result_days: int,
 ) -> None:
     """Serve the datasets below DIR: Zarr links, their pages and the API, on loopback."""
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
@@ -73,8 +85,9 @@ def serve(
     address = (public_url or f"http://{server.LOOPBACK}:{listener.getsockname()[1]}").rstrip("/")
     machine.set_address(address)
     click.echo(f"serving on {address} (state {state}); make a link with: zarrlink links create DATASET --state {state}")
-    app = server.create_app(machine, address, viewer_max_age_s=viewer_max_age, check_blocks=check_blocks)
-    server.run(app, listener)
+    with local_engine(machine, workers=workers, result_days=result_days) as engine:
+        app = server.create_app(machine, address, engine, viewer_max_age_s=viewer_max_age, check_blocks=check_blocks)
+        server.run(app, listener)
 
 
 @click.command()

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
-from contextlib import suppress
+from importlib.metadata import version
 from typing import Any, Final
 
+import deflate
 import numpy as np
 from numpy.typing import NDArray
 
 from zarrlink.exports.request import LAYOUT_VERSION, Compression
 
-isal_zlib: Any = None
-# Without it deflate is seven times slower, and as right.
-with suppress(ImportError):
-    from isal import isal_zlib
-
-# isal's level 1 is smaller than zlib's on microscopy, 0 larger than nothing at all.
+# libdeflate's fastest. isal is several times faster, but the same tile does not always give the same bytes by it
+# (docs/decisions/0021), and then neither does the same export.
 _LEVEL: Final = 1
 _ZSTD_LEVEL: Final = 1
 
@@ -25,18 +21,10 @@ _ZSTD_LEVEL: Final = 1
 def encoder_version(compression: Compression) -> str:
     """What encodes here, as it stands in an export's spec: other versions may give other bytes for the same pixels."""
     if compression == "deflate":
-        return f"{LAYOUT_VERSION} {'zlib ' + zlib.ZLIB_RUNTIME_VERSION if isal_zlib is None else 'isal ' + _isal()}"
+        return f"{LAYOUT_VERSION} libdeflate {version('deflate')}"
     if compression == "zstd":
-        from importlib.metadata import version
-
         return f"{LAYOUT_VERSION} numcodecs {version('numcodecs')}"
     return LAYOUT_VERSION
-
-
-def _isal() -> str:
-    from importlib.metadata import version
-
-    return version("isal")
 
 
 def compressor(compression: Compression) -> Callable[[Any], bytes]:
@@ -47,10 +35,7 @@ def compressor(compression: Compression) -> Callable[[Any], bytes]:
         from numcodecs import zstd
 
         return lambda data: bytes(zstd.compress(data, _ZSTD_LEVEL))
-    if isal_zlib is None:
-        return lambda data: zlib.compress(data, _LEVEL)
-    pack = isal_zlib.compress
-    return lambda data: bytes(pack(data, _LEVEL))
+    return lambda data: bytes(deflate.zlib_compress(data, _LEVEL))
 
 
 class TileEncoder:

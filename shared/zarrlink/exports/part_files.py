@@ -62,11 +62,10 @@ class FileParts:
                 return
             raise UploadGone
         whole = folder / _WHOLE
-        with disk_errors():
-            if whole.exists() and self._target.exists() and whole.samefile(self._target):
-                # An earlier call ended between its last two steps.
-                shutil.rmtree(folder)
-                return
+        if self._target.exists() and self._is_there(parts):
+            # An earlier call ended after its object was there.
+            shutil.rmtree(folder, ignore_errors=True)
+            return
         if differing := checked({part.number: _found(folder / _name(part.number)) for part in parts}, parts):
             raise PartsDiffer(differing)
         with disk_errors(), whole.open("wb") as file:

@@ -23,7 +23,7 @@ from zarrlink.arrays.volume import Volume
 from zarrlink.errors import UploadGone
 from zarrlink.exports.handover import handover_key, handover_reader
 from zarrlink.exports.ids import renumbering
-from zarrlink.exports.part_sink import PartReceipt
+from zarrlink.exports.part_sink import PartReceipt, PartSink
 from zarrlink.exports.places import Places
 from zarrlink.exports.plan import Plan
 from zarrlink.exports.reading import layer_reader
@@ -89,11 +89,11 @@ def finish(plan: Plan, places: Places) -> Finished:
     with Spill(places.disk) as out:
         if isinstance(plan, TiffPlan):
             _front(plan, results, out, plan.spec.limits.least_part)
-            parts = [_put_once(places, 1, out), *receipts]
+            parts = [put_once(places.sink, places.upload, 1, out), *receipts]
         else:
             for piece in stack_end(plan, results):
                 out.write(piece)
-            parts = [*receipts, _put_once(places, plan.units + 1, out)]
+            parts = [*receipts, put_once(places.sink, places.upload, plan.units + 1, out)]
     places.sink.complete(places.upload, parts)
     return Finished(sum(part.part_bytes for part in parts), plan.units)
 
@@ -110,7 +110,8 @@ async def run_small(plan: Plan, volume: Volume, places: Places) -> Finished:
             for piece in stack_end(plan, [result]):
                 out.write(piece)
         places.check()
-        receipt = await asyncio.to_thread(_put, places, 1, out)
+        # As the end of a larger one: an attempt that was stopped after its object was complete is run again.
+        receipt = await asyncio.to_thread(put_once, places.sink, places.upload, 1, out)
         await asyncio.to_thread(places.sink.complete, places.upload, [receipt])
         return Finished(out.length, 1)
 
@@ -125,6 +126,14 @@ def unit_of(plan: Plan, part: int) -> int | None:
     """The unit behind a part; None for the one that `finish` writes."""
     number = part - plan.part_number(0)
     return number if 0 <= number < plan.units else None
+
+
+def put_once(sink: PartSink, upload: str, number: int, out: Spill) -> PartReceipt:
+    """Write a part; where the upload has ended, give what it would be: `complete` then tells how that ended."""
+    try:
+        return sink.put(upload, number, out.rewound(), out.length, out.crc)
+    except UploadGone:
+        return PartReceipt(number, out.length, out.crc, "")
 
 
 def _front(plan: TiffPlan, results: Sequence[UnitResult], out: Spill, least_bytes: int) -> None:
@@ -155,11 +164,3 @@ async def _encode(
 
 def _put(places: Places, number: int, out: Spill) -> PartReceipt:
     return places.sink.put(places.upload, number, out.rewound(), out.length, out.crc)
-
-
-def _put_once(places: Places, number: int, out: Spill) -> PartReceipt:
-    """As `_put`; what the part would be where the upload has ended: `complete` then tells how."""
-    try:
-        return _put(places, number, out)
-    except UploadGone:
-        return PartReceipt(number, out.length, out.crc, "")

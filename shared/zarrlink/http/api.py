@@ -29,8 +29,10 @@ from zarrlink.http.api_models import (
     NewLinkBody,
     link_body,
 )
+from zarrlink.http.job_api import OpenResult, add_features, add_job_routes, create_result_routes
 from zarrlink.http.sign_in import SignedIn, signed_in
 from zarrlink.http.upload_api import add_upload_routes
+from zarrlink.jobs.service import JobService
 from zarrlink.library import Library, Subject
 from zarrlink.links.interface import KEEP, LinkStore
 from zarrlink.links.model import Link
@@ -46,7 +48,8 @@ CURRENT_VERSION: Final = 16
 class ApiServices:
     """What the API needs. `public_url`: what addresses begin with, without a slash at the end.
 
-    `uploads` None: here uploads of any size come through the form.
+    `uploads` None: here uploads of any size come through the form. `jobs` None: none run here. `open_result`: where their
+    results are fetched from this process; None where they have addresses of their own.
     """
 
     library: Library
@@ -59,6 +62,8 @@ class ApiServices:
     now_ms: Callable[[], int]
     public_url: str
     uploads: LargeUploads | None = None
+    jobs: JobService | None = None
+    open_result: OpenResult | None = None
 
 
 def create_api(services: ApiServices, *others: APIRouter) -> FastAPI:
@@ -75,9 +80,11 @@ def create_api(services: ApiServices, *others: APIRouter) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = services
-    routes = _routes(services)
-    app.state.routes = [route for router in (routes, *others) for route in router.routes]
-    for router in (routes, *others):
+    routers = [_routes(services), *others]
+    if services.jobs is not None and services.open_result is not None:
+        routers.append(create_result_routes(services.jobs, services.open_result))
+    app.state.routes = [route for router in routers for route in router.routes]
+    for router in routers:
         app.include_router(router)
     for kind in (*problems.TABLE, Exception):
         app.add_exception_handler(kind, _on_error)
@@ -154,6 +161,9 @@ def _routes(services: ApiServices) -> APIRouter:  # noqa: C901 (a list of routes
     if services.uploads is not None:
         add_upload_routes(api, services.uploads, services.catalogue, services.now_ms)
     add_routes(api, services.shelf, services.library, services.downloads, services.now_ms)
+    add_features(api, services.jobs)
+    if services.jobs is not None:
+        add_job_routes(api, services.jobs, services.catalogue, services.now_ms)
     return api
 
 

@@ -65,7 +65,9 @@ class ApiDoor:
             await exchange.refuse()
         else:
             method = "GET" if exchange.is_head else scope["method"]
-            await self._api({**scope, "method": method}, exchange.receive, exchange.send)
+            # Whoever would read a file for it may want to know.
+            inner = {**scope, "method": method, "zarrlink.is_head": exchange.is_head}
+            await self._api(inner, exchange.receive, exchange.send)
 
     def _file(self, path: str, method: str) -> Response:
         file = _WEB_FILE.fullmatch(path)

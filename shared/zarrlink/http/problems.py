@@ -40,6 +40,7 @@ TABLE: Final[dict[type[BaseException], Problem]] = {
     errors.AnswerTooLarge: Problem(413, "answer-too-large", "The answer is too large", logging.WARNING),
     errors.RangeNotSatisfiable: Problem(416, "range-not-satisfiable", "The range holds no byte of the object"),
     errors.UnsupportedLayer: Problem(422, "unsupported-layer", "The layer cannot be streamed"),
+    errors.TooManyJobs: Problem(429, "too-many-jobs", "Too many jobs run at the same time"),
     errors.CorruptFile: Problem(502, "damaged-source", "The stored data is damaged", logging.ERROR),
     errors.NotReady: Problem(503, "not-ready", "It is being made", logging.DEBUG, ((b"retry-after", b"5"),)),
     errors.SourceChanged: Problem(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Query, Request
 
 from zarrlink.errors import NotSignedIn
 from zarrlink.users.interface import User, Users, hash_user_token
@@ -20,3 +20,15 @@ async def signed_in(request: Request, x_auth_token: Annotated[str | None, Header
 
 
 SignedIn = Annotated[User, Depends(signed_in)]
+
+
+async def signed_in_anyway(
+    request: Request,
+    x_auth_token: Annotated[str | None, Header()] = None,
+    token: Annotated[str | None, Query(description="The personal token, where no header can be sent.")] = None,
+) -> User:
+    """The same, for addresses that a browser opens by itself. Raises NotSignedIn."""
+    return await signed_in(request, x_auth_token or token)
+
+
+SignedInAnyway = Annotated[User, Depends(signed_in_anyway)]

@@ -98,20 +98,7 @@ async def open_volume(
     Raises UnsupportedLayer, CorruptFile, SourceUnavailable.
     """
     name = volume_name(volume)
-    try:
-        check_layer_name(name)
-    except InvalidRequest as error:
-        raise UnsupportedLayer(f"layer {name!r}: {error}, as addresses hold it") from error
-    if volume.edited_mapping is not None:
-        raise UnsupportedLayer(
-            f"layer {name!r}: it holds proofreading edits, which zarrlink keeps but cannot apply; "
-            "its segments would be shown unedited"
-        )
-    header = _header(volume)
-    fallback = None if volume.fallback_layer is None else annotation.below.layer(name, volume.fallback_layer)
-    if fallback is None and header is None:
-        raise UnsupportedLayer(f"layer {name!r}: nothing was ever painted in it, and it has no fallback layer")
-    described = _described(annotation, volume, None if fallback is None else fallback[1])
+    described, header, fallback = volume_parts(annotation, volume)
     if fallback is None:
         if view.mapping(name):
             raise UnsupportedLayer(f"layer {name!r}: a mapping is of a fallback layer, and it has none")
@@ -125,6 +112,30 @@ async def open_volume(
     shared, notes = _shared(volume, stored.mags)
     opened = _merge(annotation, volume, described, shared, view, pages, plans, notes, (stored.sources, below, tables))
     return opened.with_witnesses(stored.witnesses)
+
+
+def volume_parts(
+    annotation: Annotation, volume: PackedVolume
+) -> tuple[LayerDescription, WkwHeader | None, tuple[ByteSource, LayerDescription] | None]:
+    """A volume layer in the words of a dataset, the form of its blocks (None: it has none), its fallback layer.
+
+    Raises UnsupportedLayer for one that cannot be shown.
+    """
+    name = volume_name(volume)
+    try:
+        check_layer_name(name)
+    except InvalidRequest as error:
+        raise UnsupportedLayer(f"layer {name!r}: {error}, as addresses hold it") from error
+    if volume.edited_mapping is not None:
+        raise UnsupportedLayer(
+            f"layer {name!r}: it holds proofreading edits, which zarrlink keeps but cannot apply; "
+            "its segments would be shown unedited"
+        )
+    header = _header(volume)
+    fallback = None if volume.fallback_layer is None else annotation.below.layer(name, volume.fallback_layer)
+    if fallback is None and header is None:
+        raise UnsupportedLayer(f"layer {name!r}: nothing was ever painted in it, and it has no fallback layer")
+    return _described(annotation, volume, None if fallback is None else fallback[1]), header, fallback
 
 
 def _merge(

@@ -121,38 +121,52 @@ async def open_painted(
     tools: VoxelTools,
 ) -> OpenLayer:
     """A volume layer over its fallback layer, merged voxel by voxel. `header`: of its blocks, None where it has none."""
+    found = await painted_volumes(annotation, volume, described, header, view.mapping(volume_name(volume)), tools)
+    return open_volumes(found, annotation.voxel_size, box=view.box, finest=view.finest)
+
+
+async def painted_volumes(
+    annotation: Annotation,
+    volume: PackedVolume,
+    described: LayerDescription,
+    header: WkwHeader | None,
+    mapping: str | None,
+    tools: VoxelTools,
+) -> LayerVolumes:
+    """As `open_painted`, as voxels, within the layer's box. `mapping`: in place of the one that the annotation names."""
     name = volume_name(volume)
-    source, below = annotation.below.layer(name, volume.fallback_layer or "")
-    found = await mapped_volumes(source, below, view.mapping(name) or volume.mapping_name, tools)
-    found = replace(found, described=described, witnesses=[*found.witnesses, *annotation.witnesses])
-    first = found.stored[0]
-    if first.channels != 1 or found.leading:
-        raise UnsupportedLayer(f"layer {name!r}: its fallback layer has channels or additional axes")
+    if volume.fallback_layer is None:
+        found = LayerVolumes(described, [], {}, annotation.witnesses)
+    else:
+        source, below = annotation.below.layer(name, volume.fallback_layer)
+        found = await mapped_volumes(source, below, mapping or volume.mapping_name, tools)
+        found = replace(found, described=described, witnesses=[*found.witnesses, *annotation.witnesses])
+        if found.stored[0].channels != 1 or found.leading:
+            raise UnsupportedLayer(f"layer {name!r}: its fallback layer has channels or additional axes")
     if header is not None:
         found = _paint(annotation, volume, header, found, tools.pages)
-    return open_volumes(found, annotation.voxel_size, box=view.box, finest=view.finest)
+    return found
 
 
 def _paint(
     annotation: Annotation, volume: PackedVolume, header: WkwHeader, found: LayerVolumes, pages: PageCache
 ) -> LayerVolumes:
+    """`found`: of the fallback layer; without any mags where there is none."""
     name, side = volume_name(volume), header.block_side
-    dtype = _common(name, header.dtype, found.stored[0].dtype)
+    has_fallback = volume.fallback_layer is not None
+    dtype = _common(name, header.dtype, found.stored[0].dtype) if has_fallback else header.dtype
     packs = {mag.mag: mag for mag in volume.mags}
-    stored = [
-        StoredVoxels(mag.mag, dtype, np.dtype(dtype).itemsize, 1, (0, 0, 0), (side, side, side))
-        for mag in found.stored
-        if mag.mag in packs
-    ]
+    shared = [mag.mag for mag in found.stored if mag.mag in packs] if has_fallback else sorted(packs)
+    stored = [StoredVoxels(mag, dtype, np.dtype(dtype).itemsize, 1, (0, 0, 0), (side, side, side)) for mag in shared]
     volumes = {
-        mag.mag: PaintedVolume(
-            PackedBlocks(annotation.source, packs[mag.mag], pages), header, dtype, found.volumes[mag.mag]
-        )
-        for mag in stored
+        mag: PaintedVolume(PackedBlocks(annotation.source, packs[mag], pages), header, dtype, found.volumes.get(mag))
+        for mag in shared
     }
-    there = set(found.volumes)
-    notes = [f"mag {mag.literal} is left out: the fallback layer lacks it" for mag in sorted(packs.keys() - there)]
-    notes += [f"mag {mag.literal} is left out: the annotation lacks it" for mag in sorted(there - packs.keys())]
+    notes: list[str] = []
+    if has_fallback:
+        there = set(found.volumes)
+        notes += [f"mag {mag.literal} is left out: the fallback layer lacks it" for mag in sorted(packs.keys() - there)]
+        notes += [f"mag {mag.literal} is left out: the annotation lacks it" for mag in sorted(there - packs.keys())]
     return replace(found, stored=stored, volumes=dict(volumes), notes=(*found.notes, *notes))
 
 

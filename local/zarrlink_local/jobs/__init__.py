@@ -1,0 +1,1 @@
+"""Long jobs on one machine: their steps run in processes, and survive the death of any of them."""

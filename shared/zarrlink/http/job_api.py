@@ -45,7 +45,7 @@ _Key = Annotated[
     Header(
         alias="Idempotency-Key",
         max_length=_MAX_KEY,
-        description="The same key is the same job. Absent: the same request is, while its data is the same.",
+        description="The same key is the same job. Absent: the same request is, while that job runs.",
     ),
 ]
 

@@ -223,14 +223,21 @@ class JobService:
         return found
 
     def _submit(self, job: Job, revision: str, key: str | None) -> Job:
-        what = (job.kind, job.dataset, job.annotation, job.args)
-        facts = ["key", job.owner, key] if key else ["same", job.owner, *what, revision]
+        what = _what(job)
+        mine = self._jobs.of_owner(job.owner)
+        # A data file that was replaced in place shows in no revision: what is finished is no answer to a new request,
+        # unless it is said to be the same by its key.
+        finished = next(
+            (known.id for known in mine if known.state == "SUCCESS" and _what(known) == what),
+            "",
+        )
+        facts = ["key", job.owner, key] if key else ["same", job.owner, *what, revision, finished]
         job = replace(job, submission=hashlib.sha256(json.dumps(facts).encode()).hexdigest())
-        known = next((known for known in self._jobs.of_owner(job.owner) if known.submission == job.submission), None)
+        known = next((known for known in mine if known.submission == job.submission), None)
         if known is None or not known.stands(job.created_ms):
             self._check_number(job.owner)
         kept = self._jobs.add(job)
-        if (kept.kind, kept.dataset, kept.annotation, kept.args) != what:
+        if _what(kept) != what:
             raise InvalidRequest("this Idempotency-Key stands for another job of yours: choose a new one")
         if kept.state == "PENDING":
             # Of one that was there already as well: whoever added it may have gone before it was started.
@@ -249,3 +256,7 @@ class JobService:
         running = len(self._jobs.running(owner))
         if running >= self.limits.running:
             raise TooManyJobs(running, self.limits.running)
+
+
+def _what(job: Job) -> tuple[str, str, str, str]:
+    return job.kind, job.dataset, job.annotation, job.args

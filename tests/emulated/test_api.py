@@ -25,7 +25,7 @@ def test_a_link_is_made_listed_changed_and_revoked(deployment: Any) -> None:
 def test_the_datasets_are_listed(deployment: Any) -> None:
     status, datasets = deployment.api("GET", "/api/datasets")
     assert status == 200
-    assert {"id": deployment.record.id, "name": "mouse"} in datasets
+    assert (deployment.record.id, "mouse") in [(dataset["id"], dataset["name"]) for dataset in datasets]
 
 
 def test_a_stranger_is_asked_to_sign_in(deployment: Any) -> None:

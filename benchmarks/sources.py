@@ -31,6 +31,7 @@ from zarrlink.library import Library, Subject
 from zarrlink.links.memory import MemoryLinks
 from zarrlink.links.service import LinkRequest, create_link
 from zarrlink.links.token import KeyRing
+from zarrlink.overlay_chunks import PlanCache
 from zarrlink.storage.files import LocalFiles
 from zarrlink.storage.metered import Meter, metered
 from zarrlink.streaming import Streamer
@@ -93,7 +94,15 @@ class Reader:
         return self.meter.requests / len(self.keys)
 
 
-def reader(dataset: Path, layer: str, dialect: Dialect, count: int, annotation: Path | None = None) -> Reader:
+def reader(
+    dataset: Path,
+    layer: str,
+    dialect: Dialect,
+    count: int,
+    annotation: Path | None = None,
+    *,
+    keeps_plans: bool = True,
+) -> Reader:
     meter, catalogue, annotations = Meter(), MemoryCatalogue(), MemoryAnnotations()
     record = catalogue.register("bench", str(dataset), 0)
     subject = Subject(record)
@@ -110,6 +119,8 @@ def reader(dataset: Path, layer: str, dialect: Dialect, count: int, annotation: 
         freshness_s=1e9,
         annotations=annotations,
     )
+    if not keeps_plans:
+        library._plans = PlanCache(0)  # noqa: SLF001 (then every request of a shard is the first one)
     path = DataPath(
         keys=KeyRing({"a": b"k" * 32}, "a"),
         links=MemoryLinks(),
@@ -138,7 +149,7 @@ def run(dataset: Path, scale: Scale) -> Part:
         part.tables.append(_formats_table(Path(scratch) / "formats", scale, max(8, count // 4)))
     part.notes = [
         "A v2 chunk is one block, the annotation's or the fallback's; a v3 shard merges both: one read more.",
-        "A merged shard's plan is kept for the next request, as clients ask in ranges; a WKW shard's is made every time.",
+        "A merged shard's plan is made by its first request and kept for the next, as clients ask in ranges; a WKW shard's is made every time.",
         "Requests: to the source, a chunk, once tables and indexes are known; not among them are tensorstore's own reads.",
     ]
     return part
@@ -155,6 +166,9 @@ def _annotation_table(dataset: Path, annotation: Path, scale: Scale, count: int)
             "the WKW layer alone": reader(dataset, "segmentation", dialect, calls),
             "annotation over it": reader(dataset, "painted", dialect, calls, annotation),
         }
+        if dialect == "v3":
+            first = reader(dataset, "painted", dialect, calls, annotation, keeps_plans=False)
+            readers["annotation over it, the first request of a shard"] = first
         for one in readers.values():
             one.timed()
         us = medians(interleaved({name: one.timed for name, one in readers.items()}, scale.rounds))

@@ -36,12 +36,17 @@ class StoredRun:
 
 
 class JumpTables:
-    """Boundaries of blocks in WKW files, at most one request each."""
+    """Boundaries of blocks in WKW files, at most one request each.
+
+    What is kept was checked against the header of the level that asked. A layer that was opened before its files were
+    replaced by those of another kind has another header, and must not be given what only the new one fits: so it is
+    kept with the header, and read again for any other.
+    """
 
     def __init__(self, monotonic: Callable[[], float], cache_bytes: int = CACHE_BYTES) -> None:
         self._monotonic = monotonic
         self._pages: ByteBoundedCache[tuple[str, TableSlice]] = ByteBoundedCache(cache_bytes)
-        self._raw_etags: ByteBoundedCache[str] = ByteBoundedCache(cache_bytes // 8)
+        self._raw_etags: ByteBoundedCache[tuple[str, WkwHeader]] = ByteBoundedCache(cache_bytes // 8)
         self._folders_seen: dict[tuple[str, str], float] = {}
 
     async def locate(self, source: ByteSource, level: WkwLevel, shape: ChunkShape, *, look: bool) -> StoredRun | None:
@@ -55,14 +60,17 @@ class JumpTables:
             return await self._locate_raw(source, level, shape, key, look=look)
         page_blocks = max(PAGE_BLOCKS, shape.blocks)
         page = shape.first_block // page_blocks
-        cached = self._pages.get((source.name, key, page))
+        place = source.name, key, page_blocks, page
+        cached = self._pages.get(place)
+        if cached is not None and not _is_same(cached[1].header, level.header):
+            cached = None
         if cached is None:
             found = await self._read_page(source, level, key, page, page_blocks)
             if found is None:
                 await self.confirm_absence(source, level)
                 return None
             etag, table = found
-            self._pages.put((source.name, key, page), found, len(table.boundaries) + _ENTRY_OVERHEAD_BYTES)
+            self._pages.put(place, found, len(table.boundaries) + _ENTRY_OVERHEAD_BYTES)
         else:
             etag, table = cached
         return StoredRun(key, etag, table.spans(shape.first_block, shape.blocks), cached is None)
@@ -70,8 +78,8 @@ class JumpTables:
     def forget(self, source: ByteSource, level: WkwLevel, shape: ChunkShape) -> None:
         """What was read of a chunk's file is no longer to be used."""
         key = file_key(level.folder, shape.file_xyz)
-        page = shape.first_block // max(PAGE_BLOCKS, shape.blocks)
-        self._pages.drop((source.name, key, page))
+        page_blocks = max(PAGE_BLOCKS, shape.blocks)
+        self._pages.drop((source.name, key, page_blocks, shape.first_block // page_blocks))
         self._raw_etags.drop((source.name, key))
 
     def check_raw(self, source: ByteSource, level: WkwLevel, key: str, blob: Blob) -> None:
@@ -86,7 +94,7 @@ class JumpTables:
             )
         if blob.head:
             _check_header(level, blob.head, key)
-        self._raw_etags.put((source.name, key), blob.etag, _ENTRY_OVERHEAD_BYTES)
+        self._raw_etags.put((source.name, key), (blob.etag, level.header), _ENTRY_OVERHEAD_BYTES)
 
     async def confirm_absence(self, source: ByteSource, level: WkwLevel) -> None:
         """Make sure that a missing file means absence: its folder must still be there.
@@ -107,7 +115,8 @@ class JumpTables:
         self, source: ByteSource, level: WkwLevel, shape: ChunkShape, key: str, *, look: bool
     ) -> StoredRun | None:
         spans = raw_spans(level.header, _raw_file_bytes(level), shape.first_block, shape.blocks, key=key)
-        etag = self._raw_etags.get((source.name, key))
+        known = self._raw_etags.get((source.name, key))
+        etag = known[0] if known is not None and _is_same(known[1], level.header) else None
         if etag is not None or not look:
             return StoredRun(key, etag, spans, fresh=False)
         try:
@@ -141,6 +150,11 @@ class JumpTables:
         if len(data) < end - start:
             raise CorruptFile("a jump table is cut short", key=key, expected=end - start, found=len(data))
         return blob.etag, TableSlice(header, key, blob.object_bytes, first, data)
+
+
+def _is_same(one: WkwHeader, other: WkwHeader) -> bool:
+    # Nearly always one and the same object: comparing their fields takes longer than the rest of a look-up.
+    return one is other or one == other
 
 
 def _raw_file_bytes(level: WkwLevel) -> int:

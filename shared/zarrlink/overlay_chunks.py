@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Final, NamedTuple, Protocol
 
 from zarrlink.answers import OCTETS, Ask, Served, holds, wanted_part
 from zarrlink.byte_range import ByteRange
-from zarrlink.errors import CorruptFile, SourceChanged
+from zarrlink.errors import CorruptFile, RangeNotSatisfiable, SourceChanged
 from zarrlink.formats.wkw import morton_index
 from zarrlink.geometry import Vec3
 from zarrlink.jump_tables import StoredRun
@@ -106,7 +105,7 @@ class OverlayChunks:
         plan = self.form.plan_over(shape, painted, below)
         if shape.slots and not (self.below is not None and run is None):
             # A file that is not there yet may come; its ETag would tell of any other change.
-            again = None if run is None else replace(run, fresh=False)
+            again = None if run is None else StoredRun(run.key, run.etag, run.spans, fresh=False)
             size = _PLAN_BYTES + _PIECE_BYTES * len(plan.pieces) + len(plan.index)
             self._plans.put((self._name, place), MergedPlan(plan, again), size)
         return MergedPlan(plan, run)
@@ -117,14 +116,22 @@ class OverlayChunks:
             return None
         etag = ask.etag("painted" if run is None else f"painted over {run.etag}")
         if not want.body or holds(want.etags, etag):
-            if run is not None and not run.fresh and self.below is not None and not await self.below.is_current(run):
-                raise SourceChanged(run.key)
+            await self._check_current(run)
             return Served(OCTETS, etag, plan.length, None, None, holds(want.etags, etag), "chunk")
-        part = wanted_part(want, etag, plan.length)
+        try:
+            part = wanted_part(want, etag, plan.length)
+        except RangeNotSatisfiable:
+            await self._check_current(run)
+            raise
         whole = ByteRange(0, plan.length) if part is None else part
         stored, over = await self._read(plan, whole, run)
         data = self.form.assemble(plan, whole, stored, over=over, check=ask.check)
         return Served(OCTETS, etag, plan.length, part, data, False, "chunk")
+
+    async def _check_current(self, run: StoredRun | None) -> None:
+        """Make sure that a plan from the cache is not one of a file that was replaced. Raises SourceChanged."""
+        if run is not None and not run.fresh and self.below is not None and not await self.below.is_current(run):
+            raise SourceChanged(run.key)
 
     async def _read(self, plan: ChunkPlan, part: ByteRange, run: StoredRun | None) -> tuple[Stored, Stored]:
         """What is stored behind `part` of the answer: below, and painted."""
@@ -143,12 +150,12 @@ class OverlayChunks:
             reading.cancel()
 
     async def _read_below(self, pieces: list[Piece], run: StoredRun) -> Stored:
-        read = None
-        if self.below is not None and not pieces:
+        if not pieces:
             # Nothing of the file is asked for, but where everything lies follows from its table: today's must be the same.
-            if run.fresh or await self.below.is_current(run):
-                return NOTHING
-        elif self.below is not None:
+            await self._check_current(run)
+            return NOTHING
+        read = None
+        if self.below is not None:
             read = await self.below.read_span(run, pieces[0].source, pieces[-1].source_end)
         if read is None or read.etag != run.etag:
             raise SourceChanged(run.key)

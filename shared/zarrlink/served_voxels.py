@@ -6,7 +6,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from zarrlink.answers import GET, Ask
-from zarrlink.errors import CorruptFile
+from zarrlink.errors import CorruptFile, SourceChanged
 from zarrlink.geometry import Vec3, vec3
 from zarrlink.opening.opened import OpenLayer
 
@@ -39,9 +39,15 @@ async def read_voxels(opened: OpenLayer, number: int, start: Vec3, end: Vec3) ->
         range((a - at) // side, -(-(b - at) // side))
         for a, b, at, side in zip(start, end, level.origin, level.chunk, strict=True)
     ]
+    changed: SourceChanged | CorruptFile | None = None
     for place in product(*spans):
         position = (*((0,) if layer.channel_axis else ()), *place[::-1])
-        served = await chunks.answer(position, _ASK)
+        try:
+            served = await chunks.answer(position, _ASK)
+        except (SourceChanged, CorruptFile) as error:
+            # Chunks of other files may have been replaced as well: a second try shall find each as it is now.
+            changed = changed or error
+            continue
         if served is None or served.data is None:
             continue
         voxels = _decoded(served.data, layer.channels, level.chunk, dtype)
@@ -51,6 +57,8 @@ async def read_voxels(opened: OpenLayer, number: int, start: Vec3, end: Vec3) ->
         target = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))[::-1]
         source = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, corner, strict=True))[::-1]
         out[:, *target] = voxels[:, *source]
+    if changed is not None:
+        raise changed
     return out
 
 

@@ -224,7 +224,7 @@ class ArrayForm:
         Raises CorruptFile where it does not, or where a block that must be decoded cannot be. `check` decodes the
         blocks that are passed through as well, only to see that they can be.
         """
-        header = self.header
+        header, compressed_below = self.header, self.header.compressed
         window = memoryview(stored.data)
         painted_window = window if over is None else memoryview(over.data)
         out: list[bytes | memoryview | bytearray] = []
@@ -235,7 +235,7 @@ class ArrayForm:
                 key, compressed = over.key, True
                 payload = painted_window[piece.source - over.offset : piece.source_end - over.offset]
             else:
-                key, compressed = stored.key, header.compressed
+                key, compressed = stored.key, compressed_below
                 payload = window[piece.source - stored.offset : piece.source_end - stored.offset]
             expected = piece.source_end - piece.source
             if len(payload) != expected:

@@ -62,7 +62,13 @@ class WkwChunks:
             if not run.fresh and not await self.is_current(run):
                 return None
             return Served(OCTETS, etag, plan.length, None, None, holds(want.etags, etag), "chunk")
-        part = wanted_part(want, etag, plan.length)
+        try:
+            part = wanted_part(want, etag, plan.length)
+        except RangeNotSatisfiable:
+            # The object may have become longer, or is gone.
+            if await self._current_etag(shape, run) is None:
+                return None
+            raise
         whole = ByteRange(0, plan.length) if part is None else part
         read = await self._read(shape, run, plan, whole)
         if read is None:
@@ -91,12 +97,20 @@ class WkwChunks:
         if touched:
             return await self.read_span(run, touched[0].source, touched[-1].source_end)
         # Only the index is asked for: it follows from the table, but must be the table of today.
+        etag = await self._current_etag(shape, run)
+        return None if etag is None else _Read(Stored(b"", 0, run.key), etag)
+
+    async def _current_etag(self, shape: ChunkShape, run: StoredRun) -> str | None:
+        """The ETag of the file planned with, once it is known to be today's; None where there is no file.
+
+        Raises SourceChanged.
+        """
         if run.etag is None:
             looked = await self.tables.locate(self.source, self.form.level, shape, look=True)
-            return None if looked is None else _Read(Stored(b"", 0, run.key), looked.etag or "")
+            return None if looked is None else looked.etag
         if not run.fresh and not await self.is_current(run):
             return None
-        return _Read(Stored(b"", 0, run.key), run.etag)
+        return run.etag
 
     async def read_span(self, run: StoredRun, start: int, end: int) -> _Read | None:
         """Bytes [start, end) of a file in one read; None where it is gone."""
@@ -107,6 +121,9 @@ class WkwChunks:
             head_bytes = HEADER_BYTES if new_raw else 0
             blob = await self.source.read(run.key, ByteRange(start, end), if_match=run.etag, head_bytes=head_bytes)
         except RangeNotSatisfiable as error:
+            # Some stores look at the range before they look at the ETag.
+            if run.etag is not None and not run.fresh and not await self.is_current(run):
+                raise SourceChanged(run.key) from error
             raise CorruptFile("a WKW file ends before its blocks", key=run.key) from error
         if blob is None:
             if run.etag is not None:

@@ -126,8 +126,13 @@ def test_truth_values_are_numbers(parse: Any, fields: dict[str, Any]) -> None:
     array = parse(**fields, fill_value=True)
     assert (array.dtype, array.boolean, array.fill_value) == ("uint8", True, 1)
     assert not parse(**V2_OR_V3_NUMBERS[parse]).boolean
-    with pytest.raises(CorruptFile, match="no bool"):
-        parse(**fields, fill_value=1)
+    for value in (0, 1):
+        array = parse(**fields, fill_value=value)
+        assert (array.fill_value, array.document["fill_value"]) == (value, bool(value))
+        assert isinstance(array.document["fill_value"], bool)
+    for wrong in (2, -1, 0.5, "true", "NaN"):
+        with pytest.raises(CorruptFile, match="no bool"):
+            parse(**fields, fill_value=wrong)
 
 
 V2_OR_V3_NUMBERS = {v2: {"dtype": "|u1"}, v3: {"data_type": "uint8"}}

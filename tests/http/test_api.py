@@ -339,12 +339,12 @@ def test_the_openapi_describes_every_route(client: TestClient) -> None:
         "/api/datastores",
         "/api/tracingstore",
         "/data/datasets/{dataset_id}/layers/{layer}/data",
-        "/data/zarr/{dataset_id}/datasource-properties.json",
-        "/data/zarr/{dataset_id}/{layer}/{mag}/zarr.json",
-        "/data/zarr/{dataset_id}/{layer}/{mag}/{key}",
-        "/data/annotations/zarr/{annotation_id}/datasource-properties.json",
-        "/data/annotations/zarr/{annotation_id}/{layer}/{mag}/zarr.json",
-        "/data/annotations/zarr/{annotation_id}/{layer}/{mag}/{key}",
+        *(
+            f"/data/{place}/{tail}"
+            for word in ("zarr", "zarr3_experimental")
+            for place in (f"{word}/{{dataset_id}}", f"annotations/{word}/{{annotation_id}}")
+            for tail in ("datasource-properties.json", ".zgroup", "{layer}/{document}", "{layer}/{mag}/{key}")
+        ),
     }
     for path in document["paths"].values():
         for operation in path.values():

@@ -1,14 +1,18 @@
 """The status table of the data path: every kind of request and what a reader makes of the answer."""
 
+import html
 import json
+import re
 from urllib.parse import quote
 
+import numcodecs
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.door import Door, header, open_door
-from builders.wkw_files import LayerFiles, dataset, ramp
+from builders.wkw_files import LayerFiles, dataset, noise, ramp
 from zarrlink.geometry import Mag
 from zarrlink.http.problems import TABLE, problem_of
 from zarrlink.links.interface import KEEP
@@ -165,6 +169,24 @@ def test_a_layer_name_is_percent_encoded(door: Door) -> None:
     name = quote("Zellen 100% ä", safe="")
     assert door.get(f"v3/{name}.zarr/zarr.json").status == 200
     assert door.get(f"v2/{name}.zarr/0/0/0/0").body == door.get("v2/a.zarr/0/0/0/0").body
+
+
+@pytest.mark.parametrize("name", ["a%2Fb", "a b", "ä", "a#b", "a?b", "100%", "a+b&c;d=e", "a.zarr", "'\"<b>"])
+def test_any_name_of_a_layer_is_decoded_once(name: str) -> None:
+    """From the listing of the layers down to a chunk, and as the link's page says it."""
+    volume = noise((9, 9, 9), "uint16")
+    door = open_door(dataset(LayerFiles(name, {Mag(1, 1, 1): volume})))
+    facts = json.loads(door.send("GET", f"{door.base}/", accept="application/json").body)
+    (layer,) = facts["layers"]
+    assert layer["name"] == name
+    for dialect, document in (("v2", ".zarray"), ("v3", "zarr.json")):
+        (listed,) = re.findall('href="([^"]*)"', door.get(f"{dialect}/").body.decode())
+        assert f"{dialect}/{html.unescape(listed).removeprefix('./')}" == f"{layer[dialect]}/"
+        assert door.get(f"{layer[dialect]}/0/{document}").status == 200
+        twice = layer[dialect].replace("%", "%25")
+        assert twice == layer[dialect] or door.get(f"{twice}/0/{document}").status == 410
+    chunk = numcodecs.Blosc().decode(door.get(f"{layer['v2']}/0/0/0/0").body)
+    np.testing.assert_array_equal(np.frombuffer(chunk, "<u2").reshape(8, 8, 8), volume[:8, :8, :8])
 
 
 def test_listings_link_relatively_with_and_without_a_slash(door: Door) -> None:

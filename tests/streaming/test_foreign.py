@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from builders.foreign_arrays import (
 from builders.foreign_datasets import ONE, assert_served, describe, door_on, entry
 from zarrlink.decoded_chunks import DecodedChunks
 from zarrlink.errors import UnsupportedLayer
+from zarrlink.formats.zarr_keys import Dialect, chunk_key
 from zarrlink.geometry import Mag
 from zarrlink.links.service import LinkRequest
 from zarrlink.proxied_chunks import ProxiedChunks
@@ -341,7 +343,8 @@ def test_truth_values_are_shown_as_numbers(tmp_path: Path, order) -> None:
         array[:, 8:] = data[:, 8:]
         layers.append(entry(name, "zarr" if name == "two" else "zarr3", "uint8", SIZE, order="zyx"))
     door = door_on(describe(tmp_path, *layers))
-    assert [ways(door, name) for name in forms] == ["PP" if order == "C" else "DD", "PP", "DP"]
+    # Decoded, since other bytes than 0 and 1 would pass for numbers.
+    assert [ways(door, name) for name in forms] == ["DD", "DD", "DD"]
     for name, options in forms.items():
         shown = data.astype("uint8")
         shown[:, :8] = options.get("fill_value", False)
@@ -349,6 +352,35 @@ def test_truth_values_are_shown_as_numbers(tmp_path: Path, order) -> None:
         assert door.opened(name).layer.notes == (
             "it is stored as truth values, which are shown as the numbers 0 and 1",
         )
+
+
+@pytest.mark.parametrize("dialect", ["v2", "v3"])
+@pytest.mark.parametrize("stored", ["zarr", "zarr3"])
+def test_bytes_that_are_no_truth_values_are_damage(tmp_path: Path, stored: str, dialect: Dialect) -> None:
+    raw = np.random.default_rng(4).integers(0, 5, (8, 8, 8)).astype("uint8")
+    version = 2 if stored == "zarr" else 3
+    array = zarr.create_array(
+        str(tmp_path / "a/1"), shape=raw.shape, chunks=raw.shape, dtype="uint8", zarr_format=version, compressors=None
+    )
+    array[...] = raw
+    document = tmp_path / "a/1" / (".zarray" if version == 2 else "zarr.json")
+    said = {"dtype": "|b1", "fill_value": 0} if version == 2 else {"data_type": "bool", "fill_value": False}
+    document.write_text(json.dumps(json.loads(document.read_text()) | said))
+    door = door_on(describe(tmp_path, entry("a", stored, "uint8", (8, 8, 8), order="zyx")))
+    assert door.get(f"{dialect}/a.zarr/{chunk_key(dialect, 0, (0, 0, 0))}").status == 502
+
+
+@pytest.mark.parametrize("fill", [0, 1, False, True])
+def test_the_fill_value_of_truth_values_may_be_a_number(tmp_path: Path, fill: int) -> None:
+    data = np.random.default_rng(4).random((12, 8, 8)) < 0.5
+    array = zarr.create_array(str(tmp_path / "a/1"), shape=data.shape, chunks=(8, 8, 8), dtype="bool", zarr_format=2)
+    array[:8] = data[:8]
+    document = tmp_path / "a/1/.zarray"
+    document.write_text(json.dumps(json.loads(document.read_text()) | {"fill_value": fill}))
+    door = door_on(describe(tmp_path, entry("a", "zarr", "uint8", (8, 8, 12), order="zyx")))
+    shown = data.astype("uint8")
+    shown[8:] = fill
+    assert_served(door, "a", {ONE: shown})
 
 
 def test_several_mags_whose_chunks_do_not_match(tmp_path: Path) -> None:

@@ -166,14 +166,38 @@ def test_a_segment_outside_of_the_table_is_an_error_of_its_chunk_alone(form: str
     assert door.get("v2/seg.zarr/0/1/1/1").status == 200
 
 
-def test_ids_too_wide_for_the_layer_are_an_error() -> None:
-    entries = ENTRIES.copy()
-    entries[1:] += 2**16
-    objects = dataset(LayerFiles("seg", {ONE: segments(dtype="uint16")}, category="segmentation"))
-    door = open_door(objects | mapping_files("hdf5", entries), wish=LinkRequest(mappings=BY))
+@pytest.mark.parametrize("form", ["hdf5", "zarr3"])
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize(("dtype", "wide"), [("uint16", 2**16), ("int16", 2**15), ("uint32", 2**32)])
+def test_ids_too_wide_for_the_layer_make_no_link_where_a_page_tells(
+    form: str, dtype: str, wide: int, known: bool
+) -> None:
+    """A layer of 16 bits has as many segments, however long the table is; of others `largestSegmentId` may say it."""
+    entries = table(100_000, 300)
+    entries[SEGMENTS] = wide
+    largest = {"largestSegmentId": SEGMENTS} if known else {}
+    layer = LayerFiles(
+        "seg", {ONE: segments(dtype=dtype)}, category="segmentation", described={**attachments(form), **largest}
+    )
+    objects = dataset(layer) | mapping_files(form, entries)
+    if known or dtype != "uint32":
+        reason = f"layer 'seg': mapping 'by' has agglomerate ids that do not fit the layer's {dtype}"
+        refused(objects, UnsupportedLayer, reason, mappings=BY)
+    else:
+        assert open_door(objects, wish=LinkRequest(mappings=BY)).link
+    entries[SEGMENTS] = wide - 1
+    assert open_door(objects | mapping_files(form, entries), wish=LinkRequest(mappings=BY)).get(CHUNK).status == 200
+
+
+@pytest.mark.parametrize("form", ["hdf5", "zarr3"])
+def test_a_table_that_is_too_long_to_be_looked_through_is_an_error_of_its_chunks(form: str) -> None:
+    entries = table(100_000, 300)
+    entries[1:] += 2**32
+    objects = dataset(LayerFiles("seg", {ONE: segments()}, category="segmentation", described=attachments(form)))
+    door = open_door(objects | mapping_files(form, entries), wish=LinkRequest(mappings=BY))
     status, words = detail(door)
     assert status == 502
-    assert "of layer 'seg', mapping 'by' has agglomerate ids that do not fit the layer's uint16" in words
+    assert "of layer 'seg', mapping 'by' has agglomerate ids that do not fit the layer's uint32" in words
 
 
 def test_negative_segments_are_an_error() -> None:
@@ -212,7 +236,8 @@ def test_a_mapping_that_goes_away_ends_the_link(form: str) -> None:
 def test_a_store_that_fails_under_the_mapping_is_no_unmapped_chunk(form: str) -> None:
     from zarrlink.errors import SourceUnavailable
 
-    door = door_with(form)
+    # Numbers of 64 bits: nothing of the table was looked through when the link was made.
+    door = door_with(form, "uint64")
     ending = ".hdf5" if form == "hdf5" else "/c/0"
     door.source.failures[ending] = SourceUnavailable("timeout")
     assert door.get(CHUNK).status == 503

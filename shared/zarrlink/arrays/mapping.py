@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from zarrlink.arrays.table import Numbers, Table, TableCache
+from zarrlink.arrays.table import PAGE_ENTRIES, Numbers, Table, TableCache
 from zarrlink.errors import CorruptFile, UnsupportedLayer
 from zarrlink.formats.agglomerates import Attachment, MappingFile, candidates
 from zarrlink.storage.interface import ByteSource
@@ -88,18 +88,37 @@ class TableMapping:
         """The largest segment id that the table knows."""
         return self._table.entries - 1
 
+    async def check_fits(self, dtype: np.dtype[Any], largest: int | None) -> None:
+        """Look whether the agglomerate ids of a layer of `dtype` fit it, where no more than a page of entries can tell.
+
+        `largest`: the layer's largest segment id, where it is known. Raises UnsupportedLayer where they do not fit, else as
+        `apply`, which sees what is not looked at here.
+        """
+        self._check_kind(dtype)
+        most = int(np.iinfo(dtype).max)
+        entries = 1 + min(self.largest_segment, most if largest is None else largest)
+        if entries > PAGE_ENTRIES or 2 ** (8 * self._table.page_bytes // self._table.page_entries) - 1 <= most:
+            return
+        mapped = await self._look_up(np.arange(entries, dtype=np.uint64))
+        if mapped.max() > most:
+            raise self._too_wide(dtype)
+
+    def _check_kind(self, dtype: np.dtype[Any]) -> None:
+        if dtype.kind not in "ui":
+            raise UnsupportedLayer(f"mapping {self.name!r} is for segments, which are whole numbers, not {dtype}")
+
+    def _too_wide(self, dtype: np.dtype[Any]) -> UnsupportedLayer:
+        return UnsupportedLayer(f"mapping {self.name!r} has agglomerate ids that do not fit the layer's {dtype.name}")
+
     async def apply(self, ids: NDArray[Any]) -> NDArray[Any]:
-        if ids.dtype.kind not in "ui":
-            raise UnsupportedLayer(f"mapping {self.name!r} is for segments, which are whole numbers, not {ids.dtype}")
+        self._check_kind(ids.dtype)
         if ids.size == 0:
             return ids.copy()
         large = ids.size > _LARGE
         found = await asyncio.to_thread(_distinct, ids) if large else _distinct(ids)
         mapped = await self._look_up(found.values)
         if mapped.max() > np.iinfo(ids.dtype).max:
-            raise UnsupportedLayer(
-                f"mapping {self.name!r} has agglomerate ids that do not fit the layer's {ids.dtype.name}"
-            )
+            raise self._too_wide(ids.dtype)
         mapped = mapped.astype(ids.dtype)
         return await asyncio.to_thread(found.replaced, mapped) if large else found.replaced(mapped)
 

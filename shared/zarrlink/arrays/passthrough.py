@@ -65,6 +65,9 @@ def fits(stored: StoredArray, dialect: Dialect) -> Passthrough | None:
     array = stored.array
     if not isinstance(array, ZarrArray) or (array.big_endian and stored.item_bytes > 1):
         return None
+    if array.boolean:
+        # Whether a byte is a truth value is seen by decoding alone; for numbers any would do.
+        return None
     axes, positions = _served(stored)
     encoded = _encoded(array)
     if encoded is None or not _lies_as_served(array, [axis for axis in positions if axis is not None], encoded[0]):

@@ -39,10 +39,20 @@ class WkwVolume:
         out = np.zeros((stop - first, *(b - a for a, b in zip(start[::-1], end[::-1], strict=True))), self._dtype)
         side = header.block_side
         few = asyncio.Semaphore(max(1, min(_AT_ONCE, UNDER_WAY_BYTES // header.block_bytes)))
+        # The first of each kind.
+        changed: list[Exception] = []
+        broken: list[Exception] = []
 
         async def place(block: Vec3) -> None:
             async with few:
-                voxels = await self._block(block)
+                if broken:
+                    return
+                try:
+                    voxels = await self._block(block)
+                except Exception as error:  # noqa: BLE001 (raised below)
+                    found = changed if isinstance(error, SourceChanged | CorruptFile) else broken
+                    found[:] = found or [error]
+                    return
             if voxels is None:
                 return
             corner = [n * side for n in block]
@@ -53,6 +63,9 @@ class WkwVolume:
 
         blocks = [range(a // side, -(-b // side)) for a, b in zip(low, high, strict=True)]
         await asyncio.gather(*(place((x, y, z)) for z, y, x in product(*blocks[::-1])))
+        # All files are looked at before one that was replaced is told of: a second try finds each as it is now.
+        for error in (*broken, *changed):
+            raise error
         return out
 
     async def _block(self, block: Vec3) -> NDArray[Any] | None:
@@ -65,7 +78,7 @@ class WkwVolume:
         try:
             run = await tables.locate(source, self._level, shape, look=False)
             read = None if run is None else await self._chunks.read_span(run, run.spans[0], run.spans[1])
-        except SourceChanged:
+        except (SourceChanged, CorruptFile):
             tables.forget(source, self._level, shape)
             raise
         if run is None or read is None:

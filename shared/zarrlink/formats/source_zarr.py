@@ -95,7 +95,7 @@ def parse_v2(data: bytes, *, key: str = "") -> ZarrArray:
     separator = document.get("dimension_separator", ".")
     if separator not in (".", "/"):
         raise CorruptFile(f"{what} has a dimension_separator that is neither . nor /", key=key)
-    fill = document.get("fill_value")
+    fill = _truth(document.get("fill_value"), dtype)
     return ZarrArray(
         version=2,
         shape=shape,
@@ -153,7 +153,7 @@ def parse_v3(data: bytes, *, key: str = "") -> ZarrArray:
     if document.get("storage_transformers") not in (None, []):
         raise UnsupportedLayer("its Zarr array has storage transformers")
     attributes = document.get("attributes")
-    fill = document.get("fill_value")
+    fill = _truth(document.get("fill_value"), dtype)
     kept = ("shape", "data_type", "chunk_grid", "chunk_key_encoding")
     return ZarrArray(
         version=3,
@@ -201,6 +201,11 @@ def _shape(value: object, what: str, key: str) -> tuple[int, ...]:
 
 def _served(dtype: str) -> str:
     return "uint8" if dtype == _BOOL else dtype
+
+
+def _truth(fill: object, dtype: str) -> object:
+    """A fill value as the specifications have it: some writers put 0 and 1 for truth values."""
+    return bool(fill) if dtype == _BOOL and is_whole(fill) and fill in (0, 1) else fill
 
 
 def _fill(value: object, dtype: str, what: str, key: str) -> int | float:

@@ -6,12 +6,15 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from importlib import resources
 from typing import Any, Final
+from urllib.parse import quote, unquote
 
 from zarrlink.errors import BodyTooLarge, InvalidRequest, UnknownKey
 from zarrlink.http import problems
 from zarrlink.http.api import CURRENT_VERSION, OLDEST_VERSION
 from zarrlink.http.message import Response
 
+API_VERSION: Final = "zarrlink.api_version"
+"""In the scope that the API is given: the version that the address names, None where it names none."""
 _VERSIONED: Final = re.compile(r"/(api|data)/v([0-9]{1,4})(/.*)", re.ASCII)
 _VERSIONS: Final = {str(version) for version in range(OLDEST_VERSION, CURRENT_VERSION + 1)}
 # Room for a scope of 1000 layers with names of 60 characters, or for a link of 200 layers sent back whole.
@@ -47,14 +50,16 @@ class ApiDoor:
         if scope["type"] != "http":
             await self._api(scope, receive, send)
             return
-        path: str = scope["path"]
+        path = _path(scope)
         versioned = _VERSIONED.fullmatch(path)
         if versioned and versioned[2] not in _VERSIONS:
             sentence = f"API versions {OLDEST_VERSION} to {CURRENT_VERSION} are served, not {versioned[2]}"
             await send_response(problems.reply(InvalidRequest(sentence)), scope, send)
         elif path.startswith(("/api/", "/data/")):
             path = (f"/{versioned[1]}{versioned[3]}" if versioned else path).removesuffix("/")
-            await self._answer({**scope, "path": path, "raw_path": path.encode()}, receive, send)
+            version = int(versioned[2]) if versioned else None
+            inner = {**scope, "path": path, "raw_path": quote(path).encode(), API_VERSION: version}
+            await self._answer(inner, receive, send)
         else:
             await send_response(self._file(path, scope["method"]), scope, send)
 
@@ -114,6 +119,13 @@ class _Exchange:
         if not self._refused:
             self._refused = True
             await send_response(problems.reply(BodyTooLarge(self._max_body_bytes)), self._scope, self._send)
+
+
+def _path(scope: Scope) -> str:
+    """The path, percent-decoded once. Not every server and test client does it once for `path`."""
+    raw: bytes | None = scope.get("raw_path")
+    path: str = scope["path"]
+    return path if raw is None else unquote(raw.partition(b"?")[0].decode("latin-1"))
 
 
 def _declared_length(scope: Scope) -> int:

@@ -6,7 +6,7 @@ For one machine: an answer may have a gigabyte, which is far beyond what a funct
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -16,11 +16,12 @@ from fastapi.responses import StreamingResponse
 
 from zarrlink.arrays.volume import Volume
 from zarrlink.catalogue.interface import Catalogue
-from zarrlink.errors import InvalidRequest, UnknownKey
+from zarrlink.errors import CorruptFile, InvalidRequest, SourceChanged, UnknownKey
 from zarrlink.geometry import MAX_COORDINATE, Mag, Vec3
 from zarrlink.http.api_models import PROBLEM_ANSWERS
 from zarrlink.http.sign_in import signed_in
 from zarrlink.library import Library, Subject
+from zarrlink.opening.opened import Witness, are_unchanged
 
 # A box of 512^3 voxels of eight bytes.
 MAX_CUTOUT_BYTES: Final = 2**30
@@ -79,12 +80,21 @@ def create_cutout_routes(library: Library, catalogue: Catalogue) -> APIRouter:
             raise InvalidRequest(f"a slice of the box has more than {MAX_SLICE_BYTES} bytes: ask for a narrower one")
         # The library refuses an answer without a word on this. Nothing is missing: what fails breaks the answer off.
         headers = {"content-length": str(length), "cache-control": "no-store", "missing-buckets": "[]"}
-        return StreamingResponse(_slabs(volume, box), media_type="application/octet-stream", headers=headers)
+        slabs = _slabs(volume, box, found.witnesses)
+        # What fails at once can still say why.
+        first = await anext(slabs)
+        return StreamingResponse(_after(first, slabs), media_type="application/octet-stream", headers=headers)
 
     return routes
 
 
-async def _slabs(volume: Volume, box: _Box) -> AsyncIterator[bytes]:
+async def _after(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for slab in others:
+        yield slab
+
+
+async def _slabs(volume: Volume, box: _Box, witnesses: Sequence[Witness]) -> AsyncIterator[bytes]:
     """The voxels of a box: channels fastest, then x, y, z; little-endian.
 
     A failure breaks them off, before the length that was announced.
@@ -94,6 +104,13 @@ async def _slabs(volume: Volume, box: _Box) -> AsyncIterator[bytes]:
     most = max(1, SLAB_BYTES // (width * height * box.voxel_bytes) // 32 * 32)
     while depth > 0:
         slices = min(most, depth)
-        voxels = await volume.read((x, y, z), (x + width, y + height, z + slices))
+        end = (x + width, y + height, z + slices)
+        try:
+            voxels = await volume.read((x, y, z), end)
+        except (SourceChanged, CorruptFile):
+            # What was remembered of its files is forgotten by now; the layer itself must still be the one that was opened.
+            if not await are_unchanged(witnesses):
+                raise
+            voxels = await volume.read((x, y, z), end)
         yield np.ascontiguousarray(np.moveaxis(voxels, 0, -1)).tobytes()
         z, depth = z + slices, depth - slices

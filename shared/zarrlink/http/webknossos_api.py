@@ -9,20 +9,22 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 
 from zarrlink.catalogue.interface import Catalogue, DatasetRecord
-from zarrlink.errors import UnknownKey, UnsupportedLayer
-from zarrlink.geometry import LENGTH_UNITS
+from zarrlink.errors import UnknownKey, UnsupportedLayer, ZarrlinkError
+from zarrlink.formats.zarr_keys import Dialect
+from zarrlink.http.api_door import API_VERSION
 from zarrlink.http.api_models import PROBLEM_ANSWERS
 from zarrlink.http.sign_in import SignedIn, signed_in
+from zarrlink.http.webknossos_documents import ORGANIZATION, data_source, is_said
 from zarrlink.layer import Layer
 from zarrlink.library import Library, Subject
-from zarrlink.opening.opened import OpenLayer
 
-# There is one: everybody who can sign in. The library asks for its name.
-ORGANIZATION: Final = "zarrlink"
+# Up to this version of the API, arrays below /data/zarr are of Zarr v2.
+_LAST_OF_ZARR_V2: Final = 14
 STORE_NAME: Final = "zarrlink"
+NO_WORDS: Final = "it has channels or axes that WEBKNOSSOS has no words for"
 Json = dict[str, Any]
 
 
@@ -56,8 +58,8 @@ def create_webknossos_routes(library: Library, catalogue: Catalogue, public_url:
         }
 
     @routes.get("/datasets/{dataset_id}", summary="A dataset and its layers, as far as they can be read")
-    async def one(record: DatasetRecord = found) -> Json:
-        layers = [opened.layer for opened in (await open_layers(library, Subject(record))).values()]
+    async def one(request: Request, record: DatasetRecord = found) -> Json:
+        layers, unavailable = await readable_layers(library, Subject(record))
         return {
             "id": record.id,
             "name": record.name,
@@ -71,7 +73,8 @@ def create_webknossos_routes(library: Library, catalogue: Catalogue, public_url:
             "metadata": [],
             "created": record.created_ms,
             "dataStore": _store(public_url),
-            "dataSource": data_source(record.name, layers),
+            "dataSource": data_source(record.name, layers, spoken_dialect(request)),
+            "unavailable": unavailable,
         }
 
     @routes.get("/datasets/disambiguate/{organization}/{name}/toId", summary="The dataset of a name")
@@ -104,57 +107,35 @@ def _store(public_url: str) -> Json:
     }
 
 
-async def open_layers(library: Library, subject: Subject) -> dict[str, OpenLayer]:
-    """The layers of a dataset or annotation that WEBKNOSSOS has words for, by name; what cannot be read is left out.
+def spoken_dialect(request: Request) -> Dialect:
+    """What `zarr` means in the version of the API that a request names; without one, in the latest."""
+    version: int | None = request.scope.get(API_VERSION)
+    return "v3" if version is None or version > _LAST_OF_ZARR_V2 else "v2"
 
-    Raises CorruptFile, SourceUnavailable.
+
+async def readable_layers(library: Library, subject: Subject) -> tuple[list[Layer], list[Json]]:
+    """The layers of a dataset or annotation that WEBKNOSSOS has words for, and `name` and `reason` of every other one.
+
+    Raises CorruptFile or SourceUnavailable where no layer is left and one of them is the reason.
     """
-
-    async def opened(name: str) -> OpenLayer | None:
-        try:
-            return await library.layer(subject.view((name,)), name)
-        except UnsupportedLayer:
-            return None
-
     names = await library.layer_names(subject)
-    found = await asyncio.gather(*map(opened, names))
-    return {name: layer for name, layer in zip(names, found, strict=True) if layer is not None and is_said(layer.layer)}
-
-
-def is_said(layer: Layer) -> bool:
-    """Whether WEBKNOSSOS's library has words for a layer: one channel or red, green and blue, and no additional axis."""
-    return not layer.leading and (layer.channels == 1 or (layer.channels, layer.dtype) == (3, "uint8"))
-
-
-def data_source(name: str, layers: list[Layer]) -> Json:
-    """The description of a dataset as its stream serves it: arrays of Zarr v3, by layer and mag."""
-    identity = {"name": name, "team": ORGANIZATION}
-    if not layers:
-        return {"id": identity, "status": "none of its layers can be read here"}
-    size = layers[0].voxel_size
-    unit = size.unit if size.unit in LENGTH_UNITS else "nanometer"
-    return {
-        "id": identity,
-        "scale": {"factor": list(size.factor), "unit": unit},
-        "dataLayers": [_layer(layer) for layer in layers],
-    }
-
-
-def _layer(layer: Layer) -> Json:
-    (x, y, z), (width, height, depth) = layer.box.top_left, layer.box.size
-    return {
-        "name": layer.name,
-        "category": layer.category,
-        "boundingBox": {"topLeft": [x, y, z], "width": width, "height": height, "depth": depth},
-        "elementClass": "uint24" if layer.channels > 1 else layer.element_class,
-        "numChannels": layer.channels,
-        "dataFormat": "zarr3",
-        "mags": [
-            {
-                "mag": list(level.mag.xyz),
-                "path": f"./{layer.name}/{level.mag.literal}",
-                "axisOrder": {"c": 0, "x": 1, "y": 2, "z": 3},
-            }
-            for level in layer.levels
-        ],
-    }
+    found = await asyncio.gather(
+        *(library.layer(subject.view((name,)), name) for name in names), return_exceptions=True
+    )
+    layers: list[Layer] = []
+    unavailable: list[Json] = []
+    failures: list[BaseException] = []
+    for name, opened in zip(names, found, strict=True):
+        if isinstance(opened, BaseException):
+            if not isinstance(opened, ZarrlinkError):
+                raise opened
+            if not isinstance(opened, UnsupportedLayer):
+                failures.append(opened)
+            unavailable.append({"name": name, "reason": str(opened)})
+        elif is_said(opened.layer):
+            layers.append(opened.layer)
+        else:
+            unavailable.append({"name": name, "reason": NO_WORDS})
+    if failures and not layers:
+        raise failures[0]
+    return layers, unavailable

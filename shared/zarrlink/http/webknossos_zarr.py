@@ -1,7 +1,8 @@
-"""Datasets and annotations as WEBKNOSSOS streams them to its own library: Zarr v3 below /data, signed in.
+"""Datasets and annotations as WEBKNOSSOS streams them to its own library: Zarr below /data, signed in.
 
-Arrays (c, x, y, z) that begin at voxel 0, in raw chunks of 32^3: what `Dataset.open_remote` of the library reads. Links
-serve the same voxels in fewer bytes. For one machine: a function on AWS has no route below /data.
+Arrays (c, x, y, z) that begin at voxel 0, in raw chunks of 32^3: what `Dataset.open_remote` of the library reads. `zarr`
+is Zarr v2 up to version 14 of the API and v3 from then on, `zarr3_experimental` v3 in any: as upstream. Links serve the
+same voxels in fewer bytes. For one machine: a function on AWS has no route below /data.
 """
 
 from __future__ import annotations
@@ -11,25 +12,26 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from numpy.typing import NDArray
 
 from zarrlink.catalogue.interface import Catalogue
 from zarrlink.errors import CorruptFile, SourceChanged, UnknownKey, UnsupportedLayer
+from zarrlink.formats.zarr_keys import Dialect
+from zarrlink.formats.zarr_v2 import GROUP
 from zarrlink.geometry import Mag, vec3
 from zarrlink.http.annotation_api import Mine
 from zarrlink.http.api_models import PROBLEM_ANSWERS
 from zarrlink.http.sign_in import signed_in
-from zarrlink.http.webknossos_api import data_source, is_said, open_layers
-from zarrlink.layer import Layer, Level
+from zarrlink.http.webknossos_api import NO_WORDS, readable_layers, spoken_dialect
+from zarrlink.http.webknossos_documents import SIDE, array_documents, data_source, group_documents, is_said
 from zarrlink.library import Library, Subject
 from zarrlink.opening.opened import OpenLayer
 from zarrlink.served_voxels import read_voxels
 
-SIDE: Final = 32
 _KEY: Final = re.compile(r"0\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})", re.ASCII)
-_LITTLE: Final = {"name": "bytes", "configuration": {"endian": "little"}}
+_DOCUMENTS: Final = (".zarray", ".zattrs", ".zgroup", "zarr.json")
 Json = dict[str, Any]
 
 
@@ -46,24 +48,45 @@ def create_zarr_routes(library: Library, catalogue: Catalogue) -> APIRouter:
     def annotation(record: Mine) -> Subject:
         return Subject(catalogue.get(record.dataset) if record.dataset else None, record)
 
-    _add(routes, "/zarr/{dataset_id}", dataset, library)
-    _add(routes, "/annotations/zarr/{annotation_id}", annotation, library)
+    for word, dialect in (("zarr", spoken_dialect), ("zarr3_experimental", _zarr3)):
+        _add(routes, f"/{word}/{{dataset_id}}", dataset, library, dialect)
+        _add(routes, f"/annotations/{word}/{{annotation_id}}", annotation, library, dialect)
     return routes
 
 
-def _add(routes: APIRouter, prefix: str, find: Callable[..., Subject], library: Library) -> None:
-    found = Depends(find)
+def _zarr3(request: Request) -> Dialect:  # noqa: ARG001 (as `spoken_dialect`)
+    return "v3"
 
-    async def description(subject: Subject = found) -> Json:
-        layers = [opened.layer for opened in (await open_layers(library, subject)).values()]
+
+def _add(
+    routes: APIRouter,
+    prefix: str,
+    find: Callable[..., Subject],
+    library: Library,
+    find_dialect: Callable[[Request], Dialect],
+) -> None:
+    found, spoken = Depends(find), Depends(find_dialect)
+
+    async def description(subject: Subject = found, dialect: Dialect = spoken) -> Json:
+        layers, unavailable = await readable_layers(library, subject)
         name = subject.annotation.name if subject.annotation else subject.dataset.name if subject.dataset else ""
-        return data_source(name, layers)
+        return {**data_source(name, layers, dialect), "unavailable": unavailable}
 
-    async def array(layer: str, mag: str, subject: Subject = found) -> Json:
+    def root(subject: Subject = found, dialect: Dialect = spoken) -> Json:  # noqa: ARG001 (must be there)
+        return _document({".zgroup": GROUP} if dialect == "v2" else {}, ".zgroup")
+
+    async def group(layer: str, document: str, subject: Subject = found, dialect: Dialect = spoken) -> Json:
+        return _document(group_documents((await _open(library, subject, layer)).layer, dialect), document)
+
+    async def key(
+        layer: str, mag: str, key: str, subject: Subject = found, dialect: Dialect = spoken
+    ) -> Response | Json:
+        if key not in _DOCUMENTS:
+            return await chunk(layer, mag, key, subject)
         opened = await _open(library, subject, layer)
-        return _metadata(opened.layer, opened.layer.levels[_number(opened, mag)])
+        return _document(array_documents(opened.layer, opened.layer.levels[_number(opened, mag)], dialect), key)
 
-    async def chunk(layer: str, mag: str, key: str, subject: Subject = found) -> Response:
+    async def chunk(layer: str, mag: str, key: str, subject: Subject) -> Response:
         place = _KEY.fullmatch(key)
         if place is None:
             raise UnknownKey("chunks are called 0.X.Y.Z")
@@ -78,10 +101,18 @@ def _add(routes: APIRouter, prefix: str, find: Callable[..., Subject], library: 
             raise UnknownKey("there is nothing but fill value")
         return Response(voxels.tobytes(), media_type="application/octet-stream", headers={"cache-control": "no-store"})
 
-    of_array = f"{prefix}/{{layer}}/{{mag}}"
     routes.get(f"{prefix}/datasource-properties.json", summary="What is streamed, in WEBKNOSSOS's words")(description)
-    routes.get(f"{of_array}/zarr.json", summary="A mag of a layer as an array")(array)
-    routes.get(f"{of_array}/{{key}}", summary="A chunk of it", response_class=Response)(chunk)
+    routes.get(f"{prefix}/.zgroup", summary="All layers as a group of Zarr v2")(root)
+    routes.get(f"{prefix}/{{layer}}/{{document}}", summary="A layer as a group of its mags")(group)
+    of_array, summary = f"{prefix}/{{layer}}/{{mag}}/{{key}}", "A mag of a layer as an array: its metadata, or a chunk"
+    routes.get(of_array, summary=summary, response_model=None)(key)
+
+
+def _document(documents: dict[str, Json], name: str) -> Json:
+    document = documents.get(name)
+    if document is None:
+        raise UnknownKey("there is no such document here")
+    return document
 
 
 async def _open(library: Library, subject: Subject, name: str) -> OpenLayer:
@@ -89,7 +120,7 @@ async def _open(library: Library, subject: Subject, name: str) -> OpenLayer:
         raise UnknownKey(f"there is no layer {name!r}")
     opened = await library.layer(subject.view((name,)), name)
     if not is_said(opened.layer):
-        raise UnsupportedLayer(f"layer {name!r} has channels or axes that WEBKNOSSOS has no words for")
+        raise UnsupportedLayer(f"layer {name!r}: {NO_WORDS}")
     return opened
 
 
@@ -99,21 +130,6 @@ def _number(opened: OpenLayer, mag: str) -> int:
         if level.mag == wanted:
             return number
     raise UnknownKey(f"layer {opened.layer.name!r} has no mag {wanted.literal}")
-
-
-def _metadata(layer: Layer, level: Level) -> Json:
-    return {
-        "zarr_format": 3,
-        "node_type": "array",
-        "shape": [layer.channels, *level.box_end],
-        "data_type": layer.dtype,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [layer.channels, SIDE, SIDE, SIDE]}},
-        "chunk_key_encoding": {"name": "v2", "configuration": {"separator": "."}},
-        "fill_value": 0.0 if layer.dtype.startswith("float") else 0,
-        "codecs": [{"name": "transpose", "configuration": {"order": [3, 2, 1, 0]}}, _LITTLE],
-        "dimension_names": ["c", "x", "y", "z"],
-        "attributes": {},
-    }
 
 
 async def _chunk(opened: OpenLayer, mag: str, corner: list[int]) -> NDArray[Any] | None:

@@ -108,6 +108,13 @@ async def mapped_volumes(
             f"layer {described.name!r}: its mapping {mapping_name!r} ends at segment {mapping.largest_segment}, "
             f"but the layer's largestSegmentId is {largest}"
         )
+    for dtype in {stored.dtype for stored in found.stored}:
+        try:
+            await mapping.check_fits(np.dtype(dtype), largest)
+        except UnsupportedLayer as error:
+            raise UnsupportedLayer(f"layer {described.name!r}: {error}") from error
+        except CorruptFile as error:
+            raise damaged_mapping(described.name, mapping_name, error) from error
     witnesses = [Witness(source, key, etag) for key, etag in mapping.witnesses.items()]
     return found.changed(lambda _, volume: MappedVolume(volume, mapping, described.name), *witnesses)
 

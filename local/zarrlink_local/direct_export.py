@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from zarrlink_local.jobs.pool import WorkerPool
 from zarrlink_local.jobs.queue import LIMITS
 from zarrlink_local.jobs.worker import Workplace
 from zarrlink_local.machine import now_ms
+from zarrlink_local.work_folder import work_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +45,22 @@ def export_to(target: Path, export: DirectExport, show: Callable[[float], None])
     `show` is told from time to time how much is done. Whatever ends this, nothing but whole files stays.
     Raises InvalidRequest, ExportFailed with the sentence of a failed job.
     """
-    wanted = [target, target.with_name(target.name + IDS_SUFFIX)]
-    for path in wanted:
+    table = target.with_name(target.name + IDS_SUFFIX)
+    for path in (target, table) if export.args.wide in (None, "renumber") else (target,):
         _check(path, replaces=export.replaces)
     try:
         # Beside the target, so that nothing but names changes in the end.
-        folder = tempfile.TemporaryDirectory(prefix=f".{target.name[:100]}.", dir=target.parent)
+        with work_folder(target) as folder:
+            job, store = _run(folder, target.name, export, show)
+            made = [(store.path(job, suffix), path) for suffix, path in ((IDS_SUFFIX, table), ("", target))]
+            made = [(result, path) for result, path in made if result.exists()]
+            for result, path in made:
+                _place(result, path, replaces=export.replaces)
     except FileNotFoundError as error:
+        if target.parent.is_dir():
+            raise
         raise InvalidRequest(f"there is no folder {target.parent}") from error
-    with folder:
-        job, store = _run(Path(folder.name), target.name, export, show)
-        made = [(store.path(job, suffix), path) for suffix, path in zip(("", IDS_SUFFIX), wanted, strict=True)]
-        made = [(result, path) for result, path in made if result.exists()]
-        if export.replaces:
-            # The table of a file that was there is none of the new one.
-            wanted[1].unlink(missing_ok=True)
-        for result, path in reversed(made):
-            _place(result, path, replaces=export.replaces)
-    return [path for _, path in made]
+    return [path for _, path in reversed(made)]
 
 
 def _run(folder: Path, name: str, export: DirectExport, show: Callable[[float], None]) -> tuple[Job, FolderStore]:

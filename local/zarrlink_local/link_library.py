@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import urllib.error
-import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from numpy.typing import NDArray
 
 from zarrlink.arrays.stores import Stores
-from zarrlink.arrays.volume import Volume
+from zarrlink.arrays.volume import StoredObject, Volume
 from zarrlink.catalogue.interface import DatasetRecord
 from zarrlink.catalogue.memory import MemoryCatalogue
-from zarrlink.errors import InvalidRequest, SourceUnavailable, UnsupportedLayer
+from zarrlink.errors import ExportFailed, InvalidRequest, SourceUnavailable, UnsupportedLayer, ZarrlinkError
 from zarrlink.formats import source_zarr
 from zarrlink.formats.datasource import ExtraAxis, LayerDescription, MagDescription
 from zarrlink.formats.source_ngff import is_image, parse_image
@@ -32,8 +33,8 @@ from zarrlink.sources.permission import parse_address
 from zarrlink.sources.pyramid import axes_by_name
 from zarrlink.storage.files import LocalFiles
 from zarrlink.view import View
+from zarrlink_local.link_answers import LinkUnavailable, ask, refusal, refusal_behind
 
-_ANSWER_S: Final = 60
 _CLASSES: Final = {"float32": "float", "float64": "double"}
 
 
@@ -62,31 +63,28 @@ class LinkFacts:
 
 
 def read_link(address: str) -> LinkFacts:
-    """What the link of an http or https address opens. Raises InvalidRequest for a link that is dead or is none, SourceUnavailable."""
+    """What the link of an http or https address opens. Raises InvalidRequest for a link that is dead or is none,
+    ExportFailed with what its server said."""
     parts = urlsplit(address)
     if parts.query or parts.fragment or parts.path.strip("/").split("/")[-2:-1] != ["zarr"]:
         raise InvalidRequest("a link's address ends in /zarr/TOKEN/")
     page = address.rstrip("/") + "/"
-    request = urllib.request.Request(page, headers={"Accept": "application/json"})  # noqa: S310 (as told)
     try:
-        with urllib.request.urlopen(request, timeout=_ANSWER_S) as reply:  # noqa: S310
-            document = json.loads(reply.read())
-        return _facts(page, document)
+        return _facts(page, json.loads(ask(page)))
     except urllib.error.HTTPError as error:
+        if error.code not in (404, 405, 422):
+            raise _final(refusal(page, error)) from error
         error.close()
-        _refuse(error.code, parts.netloc)
+        raise InvalidRequest(f"{parts.netloc} answers {error.code} there: is it the address of a link?") from error
     except OSError as error:
-        raise SourceUnavailable(f"{parts.netloc} does not answer") from error
+        raise _final(refusal(page, error)) from error
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidRequest(f"what {parts.netloc} answers there is no link of a zarrlink") from error
 
 
-def _refuse(status: int, host: str) -> NoReturn:
-    if status == 410:
-        raise InvalidRequest("the link is dead: it has expired, was revoked, or its data was replaced")
-    if status in (429, 502, 503, 504):
-        raise SourceUnavailable(f"{host} answered {status}")
-    raise InvalidRequest(f"{host} answers {status} there: is it the address of a link?")
+def _final(error: ZarrlinkError) -> ZarrlinkError:
+    """Nothing was begun, so nothing is waited for."""
+    return ExportFailed(str(error)) if isinstance(error, LinkUnavailable) else error
 
 
 def _facts(page: str, document: dict[str, Any]) -> LinkFacts:
@@ -127,7 +125,16 @@ class LinkLibrary(Library):
         return self._facts.voxel_size
 
     async def volumes(self, subject: Subject, name: str, mapping: str | None = None) -> LayerVolumes:  # noqa: ARG002
-        """Its mags' voxels lie where they do in the dataset, whatever part of it the link opens."""
+        """Its mags' voxels lie where they do in the dataset, whatever part of it the link opens.
+
+        Raises LinkUnavailable where the server fails, which may go better in a while.
+        """
+        try:
+            return await self._volumes(name, mapping)
+        except SourceUnavailable as error:
+            raise await asyncio.to_thread(refusal_behind, error, self._facts.address) from error
+
+    async def _volumes(self, name: str, mapping: str | None) -> LayerVolumes:
         if mapping is not None:
             raise InvalidRequest("a link shows its ids as it was made to: no mapping can be chosen")
         layer = next((layer for layer in self._facts.layers if layer.name == name), None)
@@ -158,25 +165,26 @@ class LinkLibrary(Library):
         if len(found.stored) < len(layer.mags):
             raise SourceUnavailable("the array of a mag is gone", key="zarr.json")
         leading = tuple(LeadingAxis(axis.name, starts.get(axis.name, 0), axis.end) for axis in extra)
-        return _placed(replace(found, leading=leading), layer.origin)
+        return _placed(replace(found, leading=leading), layer.origin, self._facts.address)
 
 
-def _placed(found: LayerVolumes, origin: Vec3) -> LayerVolumes:
+def _placed(found: LayerVolumes, origin: Vec3, page: str) -> LayerVolumes:
     def corner(mag: Mag) -> Vec3:
         return vec3([start // side for start, side in zip(origin, mag.xyz, strict=True)])
 
     first = tuple(axis.start for axis in found.leading)
-    moved = found.changed(lambda mag, volume: _PlacedVolume(volume, corner(mag), first))
+    moved = found.changed(lambda mag, volume: _PlacedVolume(volume, corner(mag), first, page))
     return replace(moved, stored=[replace(stored, start=corner(stored.mag)) for stored in found.stored])
 
 
 class _PlacedVolume:
-    """A volume whose first voxel is `corner`, and whose additional axes begin at `first`."""
+    """A volume of the link at `page`, whose first voxel is `corner`, and whose additional axes begin at `first`."""
 
-    def __init__(self, volume: Volume, corner: Vec3, first: tuple[int, ...]) -> None:
+    def __init__(self, volume: Volume, corner: Vec3, first: tuple[int, ...], page: str) -> None:
         self._volume = volume
         self._corner = corner
         self._first = first
+        self._page = page
 
     async def read(
         self, start: Vec3, end: Vec3, extra: tuple[int, ...] = (), channels: tuple[int, int] | None = None
@@ -184,7 +192,14 @@ class _PlacedVolume:
         low = vec3([at - corner for at, corner in zip(start, self._corner, strict=True)])
         high = vec3([at - corner for at, corner in zip(end, self._corner, strict=True)])
         index = tuple(at - first for at, first in zip(extra, self._first, strict=True))
-        return await self._volume.read(low, high, index, channels)
+        try:
+            return await self._volume.read(low, high, index, channels)
+        except SourceUnavailable as error:
+            raise await asyncio.to_thread(refusal_behind, error, self._page) from error
+
+    def objects(self, start: Vec3, end: Vec3, extra: tuple[int, ...] = ()) -> Iterator[StoredObject]:  # noqa: ARG002
+        """None: a server would have to send them whole."""
+        return iter(())
 
 
 async def _first_coordinates(documents: Documents) -> dict[str, int]:

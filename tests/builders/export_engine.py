@@ -35,8 +35,8 @@ class PatientEngine:
         self.stopped.append((job.id, job.attempt))
         self._work().clean(job.id, job.attempt)
 
-    def address(self, job: Job) -> str | None:
-        return self.signed
+    def address(self, job: Job, suffix: str = "") -> str | None:
+        return None if self.signed is None else self.signed + suffix
 
     def discard(self, job: Job) -> None:
         self.discarded.append(job.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from zarrlink.arrays.volume import StoredObject
 from zarrlink.exports.encoder import encoder_version
 from zarrlink.exports.part_files import FileParts
 from zarrlink.exports.places import Places
@@ -53,6 +54,9 @@ class ArrayVolume:
             source = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, self.start, strict=True))[::-1]
             out[:, *target] = self.voxels[:, *source]
         return out
+
+    def objects(self, start: Vec3, end: Vec3, extra: tuple[int, ...] = ()) -> Iterator[StoredObject]:
+        return iter(())
 
 
 def make_spec(

@@ -132,6 +132,11 @@ def test_every_element_class_of_the_specification_is_known(name: str) -> None:
     assert only_layer(changed(elementClass=name)).dtype == ELEMENT_CLASSES[name][0]
 
 
+@pytest.mark.parametrize(("alias", "name"), [("float32", "float"), ("float64", "double")])
+def test_floats_by_the_names_of_other_programs(alias: str, name: str) -> None:
+    assert only_layer(changed(elementClass=alias)).element_class == name
+
+
 def test_uint24_means_three_channels() -> None:
     layer = only_layer(changed(elementClass="uint24", numChannels=None))
     assert (layer.dtype, layer.channels) == ("uint8", 3)

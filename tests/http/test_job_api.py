@@ -8,7 +8,7 @@ import json
 import logging
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +261,8 @@ def test_additional_axes_are_named_or_at_their_first(server: Server, tmp_path: P
     third = json.dumps([{"name": "t", "value": 2}])
     for coordinates, number in ((None, 0), (third, 2)):
         job = server.done(layer, bbox="0,0,0,16,16,4", additionalCoordinates=coordinates)
+        told = server.ask("GET", f"/api/jobs/{job}")["commandArgs"]["additional_coordinates"]
+        assert told == [{"name": "t", "value": number}], "what was left open is said"
         content = server.client.get(f"/data/exports/{job}/download", headers=ANN).content
         assert np.array_equal(tifffile.imread(io.BytesIO(content)), frames[number])
     assert "from 0 to 2" in server.refused(layer, bbox="0,0,0,16,16,4", additionalCoordinates=third.replace("2", "3"))
@@ -351,7 +353,9 @@ def test_a_failure_tells_why(server: Server, tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_said_when_it_is_submitted(server: Server, tmp_path: Path) -> None:
     for file in (tmp_path / "data" / "mouse" / "color" / "1").rglob("x*.wkw"):
         file.write_bytes(file.read_bytes()[:100])
-    assert server.submit(status=502)["type"] == "about:blank#damaged-source"
+    refused = server.submit(status=502)
+    assert refused["type"] == "about:blank#damaged-source"
+    assert "layer 'color', mag 1, color/1/z0/y0/x" in refused["detail"]
     assert server.ask("GET", "/api/jobs") == []
 
 
@@ -506,6 +510,37 @@ def test_a_result_elsewhere_is_gone_to(server: Server) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, server.engine.signed)
 
 
+def test_the_table_of_renumbered_ids_is_fetched_beside_the_result(server: Server, tmp_path: Path) -> None:
+    segments = np.zeros((16, 16, 16), "uint64")
+    segments[4:8], segments[8:] = 2**40, 7
+    write_tree(dataset(LayerFiles("cells", {ONE: segments}, category="segmentation")), tmp_path / "data" / "wide")
+    register_below(tmp_path / "data" / "wide", server.machine.catalogue, 1, pytest.fail)
+    (wide,) = [record for record in server.machine.catalogue.all() if record.id != server.dataset]
+    plain = server.done("segmentation")
+    server.dataset = wide.id
+    made = server.submit("cells", bbox="0,0,0,16,16,16")
+    assert (made["idsLink"], made["commandArgs"]["wide"]) == (None, "renumber")
+    address = f"/api/jobs/{made['id']}/ids"
+    server.ask("GET", address, status=503)
+    server.engine.run()
+    assert server.ask("GET", f"/api/jobs/{made['id']}")["idsLink"] == address
+    answer = server.client.get(address + "?token=ann-token")
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/data/exports/{made['id']}/ids?token=ann-token")
+    table = server.client.get(answer.headers["location"])
+    assert table.text.splitlines() == ["id,stored_id", "1,7", f"2,{2**40}"]
+    assert table.headers["content-type"].startswith("text/csv")
+    assert table.headers["content-disposition"].endswith('.tif.ids.csv"')
+    part = server.client.get(f"/data/exports/{made['id']}/ids", headers={**ANN, "Range": "bytes=0-1"})
+    assert (part.status_code, part.content) == (206, b"id")
+    server.ask("GET", address, BOB, 404)
+    server.ask("GET", f"/data/exports/{made['id']}/ids", BOB, 404)
+    server.engine.signed = "https://bucket.example/exports/file"
+    answer = server.client.get(address, headers=ANN)
+    assert answer.headers["location"] == "https://bucket.example/exports/file.ids.csv"
+    assert server.ask("GET", f"/api/jobs/{plain}")["idsLink"] is None
+    assert "no table" in server.ask("GET", f"/api/jobs/{plain}/ids", status=404)["detail"]
+
+
 # --- what cannot be exported ---
 
 BAD: dict[str, tuple[dict[str, Any], int, str]] = {
@@ -530,6 +565,7 @@ BAD: dict[str, tuple[dict[str, Any], int, str]] = {
     "no such axis": ({"additionalCoordinates": '[{"name":"t","value":3}]'}, 400, "no additional axis 't'"),
     "axis twice": ({"additionalCoordinates": '[{"name":"t","value":3},{"name":"t","value":4}]'}, 400, "each axis once"),
     "no coordinates": ({"additionalCoordinates": '{"t":3}'}, 400, "each axis once"),
+    "an object": ({"additionalCoordinates": "{}"}, 400, "each axis once"),
     "deep": ({"additionalCoordinates": "[" * 4000}, 400, "each axis once"),
     "a truth": ({"additionalCoordinates": '[{"name":"t","value":true}]'}, 400, "each axis once"),
     "no such mapping": ({"layerName": "segmentation", "mappingName": "x"}, 422, "segmentation"),
@@ -566,6 +602,16 @@ def test_what_is_more_than_allowed_names_the_mag_that_fits(tmp_path: Path) -> No
     server.machine.file.close()
     server = make_server(tmp_path / "other", JobLimits(volume_mvx=0, store=SMALL))
     assert "voxels, more than the 0 that are allowed here: choose a smaller box" in server.refused()
+    server.machine.file.close()
+
+
+def test_what_fits_once_it_is_compressed_is_not_refused(tmp_path: Path) -> None:
+    """Tiles of the box have 2 MiB, of which a twentieth is stored: a few samples tell."""
+    server = make_server(tmp_path, JobLimits(store=replace(SMALL, object_bytes=200_000)))
+    assert server.submit()["sizeEstimate"] < 200_000
+    sentence = server.refused(compression="none")
+    assert "the file would have about" in sentence
+    assert "more than the 200000 of an object: choose a smaller box" in sentence
     server.machine.file.close()
 
 

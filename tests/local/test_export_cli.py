@@ -54,8 +54,10 @@ class Watched:
             self.then()
         self.chunks += (is_chunk := "/c/" in scope["path"])
         if is_chunk and self.answer is not None and self.first < self.chunks <= self.first + self.times:
-            await send({"type": "http.response.start", "status": self.answer, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
+            kind = (b"content-type", b"application/problem+json")
+            body = b'{"detail": "a stored file is damaged: a block is cut short"}'
+            await send({"type": "http.response.start", "status": self.answer, "headers": [kind]})
+            await send({"type": "http.response.body", "body": body})
         else:
             await self.app(scope, receive, send)
 
@@ -160,14 +162,58 @@ def test_wide_ids_are_renumbered_with_a_table_beside(capsys: Any, source: Any, t
     shown = by_tifffile(tmp_path / "s.tif", (1, 64))[0][0]
     assert shown.dtype == np.uint32
     np.testing.assert_array_equal(stored[shown], SEG)
+    kept = (tmp_path / "s.tif.ids.csv").read_bytes()
     again = export(capsys, "ome-tiff", source("mouse"), "segmentation", tmp_path / "s.tif", "--wide", "narrow")
     assert "--force" in again.refusal
     forced = export(
         capsys, "ome-tiff", source("mouse"), "segmentation", tmp_path / "s.tif", "--wide", "keep", "--force"
     )
     assert forced.status == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["s.tif"], "the table of the file before is gone"
+    assert {path.name for path in tmp_path.iterdir()} == {"s.tif", "s.tif.ids.csv"}
+    assert (tmp_path / "s.tif.ids.csv").read_bytes() == kept, "what this export does not write stays"
     np.testing.assert_array_equal(np.stack([tifffile.imread(tmp_path / "s.tif")])[0], SEG)
+
+
+def test_a_table_that_is_there_stands_in_the_way_of_another_alone(capsys: Any, source: Any, tmp_path: Path) -> None:
+    table = tmp_path / "s.tif.ids.csv"
+    table.write_text("mine")
+    kept = export(capsys, "ome-tiff", source("mouse"), "segmentation", tmp_path / "s.tif", "--wide", "keep")
+    assert (kept.status, table.read_text()) == (0, "mine")
+    (tmp_path / "s.tif").unlink()
+    again = export(capsys, "ome-tiff", source("mouse"), "segmentation", tmp_path / "s.tif")
+    assert "s.tif.ids.csv is there already" in again.refusal
+    assert [path.name for path in tmp_path.iterdir()] == ["s.tif.ids.csv"]
+    forced = export(capsys, "ome-tiff", source("mouse"), "segmentation", tmp_path / "s.tif", "--force")
+    assert forced.status == 0
+    assert table.read_text().startswith("id,stored_id")
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next(capsys: Any, machine: Machine, tmp_path: Path) -> None:
+    """Not what one that runs has put there, nor what is not an export's."""
+    from zarrlink_local.work_folder import work_folder
+
+    named = ("mouse", "--state", str(machine.file.path))
+    program = (
+        "import os, pathlib, sys\n"
+        "from zarrlink_local.work_folder import work_folder\n"
+        "with work_folder(pathlib.Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'results').mkdir()\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "b.tif")], check=False)
+    (left,) = tmp_path.iterdir()
+    assert (left / "results").is_dir()
+    other = tmp_path / ".a.tif.abcdefgh"
+    other.mkdir()
+    with work_folder(tmp_path / "c.tif") as running:
+        assert export(capsys, "ome-tiff", named, "rgb", tmp_path / "a.tif").status == 0
+        assert set(tmp_path.iterdir()) == {tmp_path / "a.tif", other, running}
+    assert set(tmp_path.iterdir()) == {tmp_path / "a.tif", other}
+
+
+def test_the_command_as_a_module() -> None:
+    command = [sys.executable, "-m", "zarrlink_local.cli", "--version"]
+    assert subprocess.run(command, check=True, capture_output=True).stdout.startswith(b"zarrlink, ")
 
 
 def test_colours(capsys: Any, source: Any, tmp_path: Path) -> None:
@@ -194,7 +240,7 @@ def test_only_what_the_link_opens(capsys: Any, link: Any, tmp_path: Path) -> Non
     assert "outside" in outside.refusal
 
 
-@pytest.mark.parametrize("status", [410, 403, 500, 503])
+@pytest.mark.parametrize("status", [410, 403, 500, 502, 503])
 def test_a_link_that_fails_is_never_fill(
     capsys: Any, link: Any, watched: Watched, tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,7 +249,14 @@ def test_a_link_that_fails_is_never_fill(
     watched.answer, watched.first = status, 12
     result = export(capsys, "ome-tiff", (page,), "e m", tmp_path / "a.tif")
     assert result.status == 2
-    assert "cannot be reached" in result.err
+    said = f"zarrlink: {page.split('/')[2]} answered {status}: a stored file is damaged: a block is cut short"
+    if status in (500, 502, 503):
+        assert result.err.splitlines()[-1].startswith(said + " (v3/e%20m.zarr/0/c/")
+        # Some thirty shards, three times, and each time by tensorstore four times.
+        assert watched.chunks < 600
+    else:
+        assert ("the link is dead" if status == 410 else said) in result.err
+        assert watched.chunks < 60, "none is asked for again"
     assert watched.chunks > 12, "some were read"
     assert list(tmp_path.iterdir()) == []
 

@@ -19,6 +19,7 @@ from zarrlink.errors import CorruptFile, InvalidRequest, UnsupportedLayer
 from zarrlink.geometry import BoundingBox, Mag
 from zarrlink.links.service import LinkRequest
 from zarrlink.storage.files import LocalFiles
+from zarrlink.wkw_chunks import WkwChunks
 
 TWO = Mag(2, 2, 1)
 SIZE = (40, 24, 16)
@@ -287,23 +288,25 @@ def test_an_annotation_whose_mapping_is_missing_is_refused_by_name() -> None:
 
 def test_large_blocks_are_decoded_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chunk of 4 MiB must not hold the memory of sixteen blocks of 16 MiB."""
-    from zarrlink.arrays import wkw_volume
+    from zarrlink.arrays import block_runs, wkw_volume
 
     volume = segments(dtype="uint32")
     monkeypatch.setattr(wkw_volume, "UNDER_WAY_BYTES", 2 * 8**3 * 4)
+    monkeypatch.setattr(wkw_volume, "_BATCH_BYTES", 8**3 * 4)
+    monkeypatch.setattr(block_runs, "_RUN_BYTES", 8**3 * 4)
     under_way, most = [0], [0]
-    read = wkw_volume.WkwVolume._block
+    read = WkwChunks.read_span
 
-    async def counted(self, block):
+    async def counted(self, *which):
         under_way[0] += 1
         most[0] = max(most[0], under_way[0])
         await asyncio.sleep(0)
         try:
-            return await read(self, block)
+            return await read(self, *which)
         finally:
             under_way[0] -= 1
 
-    monkeypatch.setattr(wkw_volume.WkwVolume, "_block", counted)
+    monkeypatch.setattr(WkwChunks, "read_span", counted)
     objects = dataset(LayerFiles("seg", {ONE: volume}, category="segmentation", block_side=8)) | mapping_files("hdf5")
     door = open_door(objects)
     found = asyncio.run(door.library.volumes(door.subject, "seg"))

@@ -106,8 +106,10 @@ def test_voxels_of_many_replaced_files_are_read_at_the_second_try(kind: BlockTyp
 
     read()
     exchange(door, stored(NEW, 1, kind))
-    with pytest.raises((SourceChanged, CorruptFile)):
-        read()
+    # What is merged voxel by voxel makes the second try by itself.
+    if layer != "wide":
+        with pytest.raises((SourceChanged, CorruptFile)):
+            read()
     dtype = "uint64" if layer == "wide" else "uint32"
     expected = NEW if layer == "seg" else painted_over(NEW, blocks, 8, dtype)
     np.testing.assert_array_equal(read(), expected)

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 
 import click
 
-from zarrlink.errors import ExportFailed, InvalidRequest
+from zarrlink.errors import InvalidRequest
 from zarrlink.exports.args import ExportArgs
 from zarrlink.exports.request import Compression, Wide
 from zarrlink.geometry import BoundingBox, Mag
@@ -82,7 +82,6 @@ def export(
     # NumPy is needed by a few commands alone.
     from zarrlink_local.direct_export import DirectExport, export_to
     from zarrlink_local.jobs.queue import usable_cores
-    from zarrlink_local.link_library import read_link
 
     args = ExportArgs(
         layer=layer,
@@ -97,13 +96,7 @@ def export(
     dataset, painted, open_library = _subject(source, annotation, state)
     wanted = DirectExport(_KINDS[kind], args, dataset, painted, open_library, workers or usable_cores(), force)
     with _ended_by_sigterm(), _progress(f"exporting {layer}") as show:
-        try:
-            written = export_to(output, wanted, show)
-        except ExportFailed:
-            if _is_link(source):
-                # A link that died meanwhile says so itself.
-                read_link(source)
-            raise
+        written = export_to(output, wanted, show)
     if as_json:
         print_json({"files": [{"file": str(path), "bytes": path.stat().st_size} for path in written]})
     else:

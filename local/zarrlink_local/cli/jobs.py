@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from zarrlink.errors import InvalidRequest
+from zarrlink.exports.store import IDS_SUFFIX
 from zarrlink.jobs.model import Job
 from zarrlink.links.model import iso_time
 from zarrlink_local.cli.links import OPERATOR
@@ -101,7 +102,7 @@ def _found(machine: Machine, job_id: str) -> Job:
 
 
 def _facts(machine: Machine, job: Job) -> dict[str, Any]:
-    result = machine.results().path(job)
+    result, table = machine.results().path(job), machine.results().path(job, IDS_SUFFIX)
     return {
         "id": job.id,
         "state": job.state,
@@ -115,6 +116,7 @@ def _facts(machine: Machine, job: Job) -> dict[str, Any]:
         "ended": None if job.ended_ms is None else iso_time(job.ended_ms),
         "expires": None if job.expires_ms is None else iso_time(job.expires_ms),
         "file": str(result) if job.state == "SUCCESS" and result.exists() else None,
+        "ids": str(table) if job.state == "SUCCESS" and table.exists() else None,
         "bytes": job.result_bytes,
         "error": job.sentence or None,
     }
@@ -126,6 +128,6 @@ def _print(machine: Machine, job: Job, *, as_json: bool) -> None:
         print_json(facts)
         return
     click.echo(f"job {job.id}: {job.state}")
-    for name in ("kind", "owner", "created", "ended", "expires", "file", "bytes", "error"):
+    for name in ("kind", "owner", "created", "ended", "expires", "file", "ids", "bytes", "error"):
         if facts[name] is not None:
             click.echo(f"  {name:<8} {facts[name]}")

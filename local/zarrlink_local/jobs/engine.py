@@ -76,9 +76,9 @@ class LocalEngine(QueueOnly):
     def start(self, job: Job) -> None:  # noqa: ARG002 (it is found among those that run)
         self._wake.set()
 
-    def result(self, job: Job) -> Path:
-        """Where the result of a job lies."""
-        return self._store.path(job)
+    def result(self, job: Job, suffix: str = "") -> Path:
+        """Where the result of a job lies; `suffix`: a file beside it."""
+        return self._store.path(job, suffix)
 
     def _watch(self) -> None:
         sweep_at = 0.0

@@ -31,7 +31,7 @@ class QueueOnly:
     def stop(self, job: Job) -> None:
         self._store.remove(job)
 
-    def address(self, job: Job) -> str | None:  # noqa: ARG002 (of the protocol)
+    def address(self, job: Job, suffix: str = "") -> str | None:  # noqa: ARG002 (of the protocol)
         return None
 
     def discard(self, job: Job) -> None:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from zarrlink.geometry import Vec3
+from zarrlink.storage.interface import ByteSource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+class StoredObject(NamedTuple):
+    """An object by its key, in the source that knows it."""
+
+    source: ByteSource
+    key: str
 
 
 class Volume(Protocol):
@@ -23,5 +32,12 @@ class Volume(Protocol):
         in the order of `StoredArray.extra_axes`. `channels`: first and end of those wanted, None for all.
 
         Raises CorruptFile, SourceUnavailable; never fills in for a failure.
+        """
+        ...
+
+    def objects(self, start: Vec3, end: Vec3, extra: tuple[int, ...] = ()) -> Iterator[StoredObject]:
+        """The stored objects behind voxels [start, end), always in the same order; some may never have been written.
+
+        Those are left out of which no ETag can be had without reading them, and those that never change.
         """
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from zarrlink.arrays.failures import FAILURES, failure
 from zarrlink.arrays.object_keys import touched_objects
 from zarrlink.arrays.stored import StoredArray
 from zarrlink.arrays.stores import Stores
+from zarrlink.arrays.volume import StoredObject
 from zarrlink.errors import InvalidRequest, SourceUnavailable
 from zarrlink.geometry import Vec3, vec3
 from zarrlink.storage.interface import ByteSource
@@ -64,6 +66,17 @@ class TensorstoreVolume:
         if inside:
             shown[_box(vec3(first), vec3(stop), start)] = await self._read_inside(vec3(first), vec3(stop), part)
         return shown
+
+    def objects(self, start: Vec3, end: Vec3, extra: tuple[int, ...] = ()) -> Iterator[StoredObject]:
+        stored = self._stored
+        last = [corner + length for corner, length in zip(stored.offset, stored.shape, strict=True)]
+        first = vec3([max(a, b) for a, b in zip(start, stored.offset, strict=True)])
+        stop = vec3([min(a, b) for a, b in zip(end, last, strict=True)])
+        if not self._stores.reads_parts(self._source) or any(a >= b for a, b in zip(first, stop, strict=True)):
+            return
+        for touched in touched_objects(stored, first, stop, extra, (0, stored.channels)):
+            if touched.key is not None:
+                yield StoredObject(self._source, touched.key)
 
     async def _read_inside(self, start: Vec3, end: Vec3, part: _Part) -> NDArray[Any]:
         stored = self._stored

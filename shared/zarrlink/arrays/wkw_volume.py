@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import product
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from zarrlink.arrays.block_runs import BlockRun, FileRuns, block_runs, file_boxes
+from zarrlink.arrays.block_target import Blocks, BlockTarget, all_of
+from zarrlink.arrays.volume import StoredObject
 from zarrlink.errors import CorruptFile, SourceChanged
-from zarrlink.formats.lz4_block import decode_lz4
-from zarrlink.formats.wkw import WkwHeader, morton_index
+from zarrlink.formats.wkw import file_key
 from zarrlink.geometry import Vec3, vec3
-from zarrlink.transcode import ChunkShape, Wanted
-from zarrlink.wkw_chunks import LARGE_BLOCK_BYTES, WkwChunks
+from zarrlink.jump_tables import StoredRun
+from zarrlink.transcode import ChunkShape
+from zarrlink.wkw_chunks import WkwChunks
 
 _AT_ONCE: Final = 16
-# Decoded blocks under way for one read: less than sixteen where they are large.
+# Of what is read and decoded for one read at the same time.
 UNDER_WAY_BYTES: Final = 32 * 2**20
+# Decoding more than this would keep other readers waiting: threads do it.
+_INLINE_BYTES: Final = 2**20
+# What a thread decodes in one go.
+_BATCH_BYTES: Final = 4 * 2**20
 
 
 class WkwVolume:
-    """A mag stored as WKW, within its layer's box. See `zarrlink.arrays.volume.Volume`."""
+    """A mag stored as WKW, within its layer's box. See `zarrlink.arrays.volume.Volume`.
+
+    Blocks that lie together in a file are read at once, and all blocks of a file are of one version of it.
+    """
 
     def __init__(self, chunks: WkwChunks) -> None:
         self._chunks = chunks
@@ -33,68 +43,94 @@ class WkwVolume:
         self, start: Vec3, end: Vec3, extra: tuple[int, ...] = (), channels: tuple[int, int] | None = None
     ) -> NDArray[Any]:
         header = self._level.header
-        low = vec3([max(a, b) for a, b in zip(start, self._level.box_start, strict=True)])
-        high = vec3([min(a, b) for a, b in zip(end, self._level.box_end, strict=True)])
+        low, high = self._inside(start, end)
         first, stop = channels or (0, header.channels)
         out = np.zeros((stop - first, *(b - a for a, b in zip(start[::-1], end[::-1], strict=True))), self._dtype)
-        side = header.block_side
-        few = asyncio.Semaphore(max(1, min(_AT_ONCE, UNDER_WAY_BYTES // header.block_bytes)))
-        # The first of each kind.
-        changed: list[Exception] = []
-        broken: list[Exception] = []
-
-        async def place(block: Vec3) -> None:
-            async with few:
-                if broken:
-                    return
-                try:
-                    voxels = await self._block(block)
-                except Exception as error:  # noqa: BLE001 (raised below)
-                    found = changed if isinstance(error, SourceChanged | CorruptFile) else broken
-                    found[:] = found or [error]
-                    return
-            if voxels is None:
-                return
-            corner = [n * side for n in block]
-            inside = [(max(a, c), min(b, c + side)) for a, b, c in zip(low, high, corner, strict=True)]
-            target = tuple(slice(a - s, b - s) for (a, b), s in zip(inside, start, strict=True))[::-1]
-            source = tuple(slice(a - c, b - c) for (a, b), c in zip(inside, corner, strict=True))[::-1]
-            out[:, *target] = voxels[first:stop, *source]
-
-        blocks = [range(a // side, -(-b // side)) for a, b in zip(low, high, strict=True)]
-        await asyncio.gather(*(place((x, y, z)) for z, y, x in product(*blocks[::-1])))
-        # All files are looked at before one that was replaced is told of: a second try finds each as it is now.
-        for error in (*broken, *changed):
-            raise error
+        target = BlockTarget(header, out, start, low, high, (first, stop))
+        files = list(block_runs(header, low, high))
+        blocks = sum(len(run.places) for file in files for run in file.runs)
+        turns = _Turns(header.block_bytes, threaded=blocks * header.block_bytes > _INLINE_BYTES)
+        await all_of([self._read_file(file, target, turns) for file in files])
         return out
 
-    async def _block(self, block: Vec3) -> NDArray[Any] | None:
-        """A whole block, shape (c, z, y, x); None where it was never stored."""
-        header, files = self._level.header, self._level.header.file_side
-        number = morton_index(*vec3([n % files for n in block]))
-        file_xyz = vec3([n // files for n in block])
-        shape = ChunkShape(file_xyz, number, 1, 0, (Wanted(number, 0, None, (0, 0, 0)),))
-        tables, source = self._chunks.tables, self._chunks.source
+    def objects(self, start: Vec3, end: Vec3, extra: tuple[int, ...] = ()) -> Iterator[StoredObject]:
+        for file_xyz in file_boxes(self._level.header, *self._inside(start, end)):
+            yield StoredObject(self._chunks.source, file_key(self._level.folder, file_xyz))
+
+    def _inside(self, start: Vec3, end: Vec3) -> tuple[Vec3, Vec3]:
+        low = [max(a, b) for a, b in zip(start, self._level.box_start, strict=True)]
+        high = [min(a, b) for a, b in zip(end, self._level.box_end, strict=True)]
+        return vec3(low), vec3(high)
+
+    async def _read_file(self, file: FileRuns, target: BlockTarget, turns: _Turns) -> None:
         try:
-            run = await tables.locate(source, self._level, shape, look=False)
-            read = None if run is None else await self._chunks.read_span(run, run.spans[0], run.spans[1])
+            await self._read_runs(file, target, turns)
         except (SourceChanged, CorruptFile):
-            tables.forget(source, self._level, shape)
-            raise
-        if run is None or read is None:
-            return None
-        begin = run.spans[0] - read.stored.offset
-        payload = memoryview(read.stored.data)[begin : begin + run.spans[1] - run.spans[0]]
-        if header.block_bytes > LARGE_BLOCK_BYTES:
-            return await asyncio.to_thread(block_voxels, payload, header, run.key)
-        return block_voxels(payload, header, run.key)
+            # Planned with what was remembered of it, perhaps.
+            self._forget(file)
+            target.clear(file)
+            try:
+                await self._read_runs(file, target, turns)
+            except (SourceChanged, CorruptFile):
+                self._forget(file)
+                raise
+
+    async def _read_runs(self, file: FileRuns, target: BlockTarget, turns: _Turns) -> None:
+        tables, source = self._chunks.tables, self._chunks.source
+        found: list[tuple[BlockRun, StoredRun]] = []
+        # One after another: those of the same page of a table are one request.
+        for run in file.runs:
+            place = await tables.locate(source, self._level, _shape(file, run), look=False)
+            if place is None:
+                return
+            found.append((run, place))
+        versions: set[str] = set()
+
+        async def fetch(run: BlockRun, place: StoredRun) -> Blocks | None:
+            async with turns.reads:
+                read = await self._chunks.read_span(place, place.spans[0], place.spans[-1])
+            versions.add("" if read is None else read.etag)
+            if read is None:
+                return None
+            bounds = [at - read.stored.offset for at in place.spans]
+            return Blocks(memoryview(read.stored.data), bounds, run.places, place.key)
+
+        async def place_batch(batch: list[tuple[BlockRun, StoredRun]]) -> None:
+            async with turns.batches:
+                fetched = await all_of([fetch(run, place) for run, place in batch])
+                await target.fill([blocks for blocks in fetched if blocks is not None], threaded=turns.threaded)
+
+        await all_of([place_batch(batch) for batch in turns.batched(found)])
+        if len(versions) > 1:
+            raise SourceChanged(found[0][1].key)
+
+    def _forget(self, file: FileRuns) -> None:
+        for run in file.runs:
+            self._chunks.tables.forget(self._chunks.source, self._level, _shape(file, run))
 
 
-def block_voxels(payload: bytes | memoryview, header: WkwHeader, key: str) -> NDArray[Any]:
-    """The voxels, shape (c, z, y, x), of a block as it is stored. Raises CorruptFile."""
-    raw = decode_lz4(payload, header.block_bytes, key=key) if header.compressed else payload
-    if len(raw) != header.block_bytes:
-        raise CorruptFile("a block is cut short", key=key, expected=header.block_bytes, found=len(raw))
-    side = header.block_side
-    voxels = np.frombuffer(raw, np.dtype(header.dtype).newbyteorder("<")).reshape(side, side, side, header.channels)
-    return np.moveaxis(voxels, 3, 0)
+class _Turns:
+    """What one read may do at the same time: some requests, and some megabytes between being fetched and being decoded."""
+
+    def __init__(self, block_bytes: int, *, threaded: bool) -> None:
+        self.threaded = threaded
+        self.reads = asyncio.Semaphore(_AT_ONCE)
+        self._blocks = max(1, _BATCH_BYTES // block_bytes)
+        self.batches = asyncio.Semaphore(max(1, min(_AT_ONCE, UNDER_WAY_BYTES // (self._blocks * block_bytes))))
+
+    def batched(self, found: list[tuple[BlockRun, StoredRun]]) -> Iterator[list[tuple[BlockRun, StoredRun]]]:
+        """Runs that are decoded together: for a few small blocks a thread is not worth its while."""
+        batch: list[tuple[BlockRun, StoredRun]] = []
+        blocks = 0
+        for one in found:
+            if batch and blocks + len(one[0].places) > self._blocks:
+                yield batch
+                batch, blocks = [], 0
+            batch.append(one)
+            blocks += len(one[0].places)
+        if batch:
+            yield batch
+
+
+def _shape(file: FileRuns, run: BlockRun) -> ChunkShape:
+    return ChunkShape(file.file_xyz, run.first, len(run.places), 0, ())

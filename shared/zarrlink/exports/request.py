@@ -58,8 +58,10 @@ class ExportSource:
     """What is known of the layer at the request's mag.
 
     `box`: the layer's, in mag-1 voxels. `mags`: all that could be asked for. `chunk`, `chunk_start`: (x, y, z) in the
-    mag's own voxels, what is best read together and where its grid begins. `revision`: changes whenever the voxels may
-    have; `revised_at`: when that was, ISO 8601 in UTC. `channel_colors` as RRGGBB. `address`: where it can be looked at.
+    mag's own voxels, what is best read together and where its grid begins. `revision`: changes with the
+    layer's description and headers, `content` with its data files (`zarrlink.exports.originals`); `revised_at`: when the
+    dataset or annotation was last made known, ISO 8601 in UTC. `channel_colors` as RRGGBB. `address`: where it can be looked
+    at. `axes`: names of the additional axes.
     """
 
     dataset: str
@@ -80,6 +82,8 @@ class ExportSource:
     organization: str = ""
     mapping: str = ""
     address: str = ""
+    content: str = ""
+    axes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +121,8 @@ class ExportSpec:
 
     @property
     def uuid(self) -> str:
-        """Equal for equal files: of the source's revision, the request and the encoder's version."""
-        facts = [LAYOUT_VERSION, self.source.revision, asdict(self.request), self.encoder]
+        """Equal for equal files: of the source's revision and content, the request and the encoder's version."""
+        facts = [LAYOUT_VERSION, self.source.revision, self.source.content, asdict(self.request), self.encoder]
         return str(uuid.uuid5(_NAMESPACE, json.dumps(facts, sort_keys=True)))
 
     def to_json(self) -> str:
@@ -135,7 +139,7 @@ class ExportSpec:
             "mags": tuple(Mag(**mag) for mag in source["mags"]),
             "voxel_size": VoxelSize(tuple(source["voxel_size"]["factor"]), source["voxel_size"]["unit"]),
             **{key: vec3(source[key]) for key in ("chunk", "chunk_start")},
-            **{key: tuple(source[key]) for key in ("channel_names", "channel_colors")},
+            **{key: tuple(source[key]) for key in ("channel_names", "channel_colors", "axes")},
         }
         limits = Limits(**found["limits"])
         return cls(ExportRequest(**request), ExportSource(**source), found["encoder"], limits, found["ratio"])

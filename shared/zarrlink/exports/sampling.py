@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -9,10 +10,20 @@ import numpy as np
 from zarrlink.arrays.volume import Volume
 from zarrlink.errors import InvalidRequest
 from zarrlink.exports.encoder import TileEncoder
-from zarrlink.exports.plan import Plan
+from zarrlink.exports.plan import Plan, check_box, lay_out
+from zarrlink.exports.request import ExportSpec
 
 _TILES: Final = 9
 _SIDE: Final = 256
+
+
+async def sample(spec: ExportSpec, volume: Volume) -> ExportSpec:
+    """The spec with its sampled ratio. Whether the file would be too large is for the plan to say: it depends on that.
+
+    Raises InvalidRequest for a box that does not lie in the layer, UnsupportedLayer, and what reading raises.
+    """
+    check_box(spec)
+    return replace(spec, ratio=await sample_ratio(lay_out(spec), volume))
 
 
 async def sample_ratio(plan: Plan, volume: Volume) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -67,7 +68,8 @@ class ScratchFolder:
             raise SourceUnavailable("reading what was put aside failed", key=key) from error
 
     def keys(self, prefix: str = "") -> set[str]:
-        paths = (path for path in self._folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        # Not by `rglob`, which fails where the folder is cleared meanwhile.
+        paths = [Path(place, name) for place, _, names in os.walk(self._folder) for name in names if name[0] != "."]
         return {key for path in paths if (key := path.relative_to(self._folder).as_posix()).startswith(prefix)}
 
     def clear(self) -> None:

@@ -51,6 +51,7 @@ async def export_spec(
         is_rgb=stored.channels == 3 and stored.dtype == "uint8" and described.category == "color",
         channel_colors=_colors(described.view, stored.channels),
         mapping=args.mapping or "",
+        axes=tuple(axis.name for axis in found.leading),
     )
     request = ExportRequest(
         kind=kind,

@@ -12,7 +12,7 @@ Each may be run again: the same unit gives the same part. Retries end where the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,6 +39,13 @@ from zarrlink.exports.tiff_plan import TiffPlan
 _LEAST_BYTES: Final = 16
 
 
+Confirm = Callable[[], Awaitable[None]]
+
+
+async def trusted() -> None:
+    """Of a source that nobody replaces."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
     """`units`: how many there were; `object_bytes`: of the finished object."""
@@ -57,15 +64,17 @@ def is_small(plan: Plan) -> bool:
     return plan.units == 1
 
 
-async def run_unit(plan: Plan, number: int, volume: Volume, places: Places) -> UnitResult:
+async def run_unit(plan: Plan, number: int, volume: Volume, places: Places, confirm: Confirm = trusted) -> UnitResult:
     """Make one unit's part, and leave its result in the scratch.
 
-    `volume`: the layer at the request's mag, not used by tiers after the first. Raises what reading it raises
+    `volume`: the layer at the request's mag, not used by tiers after the first. `confirm` is called once all is read, and
+    raises where what was read may not be what was planned with. Raises what reading it raises
     (CorruptFile, SourceUnavailable: a damaged source never becomes black tiles), what `places.check` raises,
     ExportFailed, UploadGone; PartsDiffer where a unit that this one builds on has left nothing.
     """
     with Spill(places.disk) as out, Spill(places.disk) as handed_over:
         numbers = await _encode(plan, number, volume, places, out, handed_over)
+        await confirm()
         last = number + 1 == plan.units
         ends_object = last and isinstance(plan, TiffPlan)
         out.pad_to(_LEAST_BYTES if ends_object else max(_LEAST_BYTES, plan.spec.limits.least_part))
@@ -98,10 +107,11 @@ def finish(plan: Plan, places: Places) -> Finished:
     return Finished(sum(part.part_bytes for part in parts), plan.units)
 
 
-async def run_small(plan: Plan, volume: Volume, places: Places) -> Finished:
+async def run_small(plan: Plan, volume: Volume, places: Places, confirm: Confirm = trusted) -> Finished:
     """A whole export of a single unit, in one part without any padding. Raises as `run_unit` and `finish`."""
     with Spill(places.disk) as unit, Spill(places.disk) as out:
         numbers = await _encode(plan, 0, volume, places, unit, None)
+        await confirm()
         result = UnitResult(0, PartReceipt(1, unit.length, unit.crc, ""), numbers)
         if isinstance(plan, TiffPlan):
             _front(plan, [result], out, 0)

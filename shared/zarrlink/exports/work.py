@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, TypeVar, cast
 
 from zarrlink.annotations.download import download
 from zarrlink.arrays.volume import Volume
@@ -28,27 +28,32 @@ from zarrlink.errors import (
     JobEnded,
     LinkGone,
     PartsDiffer,
+    SourceChanged,
     UnsupportedLayer,
     UploadGone,
     ZarrlinkError,
 )
 from zarrlink.exports.args import ExportArgs
 from zarrlink.exports.ids import merge_ids, scan_unit, write_table
+from zarrlink.exports.originals import Originals, confirm, look_at
 from zarrlink.exports.part_sink import PartReceipt
 from zarrlink.exports.places import Places
 from zarrlink.exports.plan import Plan, make_plan
 from zarrlink.exports.request import ExportSpec, Limits
-from zarrlink.exports.sampling import sample_ratio
+from zarrlink.exports.sampling import sample
+from zarrlink.exports.scratch import Scratch
 from zarrlink.exports.source import export_spec
 from zarrlink.exports.spill import Spill
-from zarrlink.exports.steps import Finished, finish, is_small, put_once, run_small, run_unit, tiers, unit_of
+from zarrlink.exports.steps import Confirm, Finished, finish, is_small, put_once, run_small, run_unit, tiers, unit_of
 from zarrlink.exports.store import IDS_SUFFIX, ExportStore
 from zarrlink.jobs.interface import JobStore
 from zarrlink.jobs.model import Job
 from zarrlink.library import Library, Subject
 from zarrlink.view import View
 
+T = TypeVar("T")
 _SPEC: Final = "spec.json"
+_ORIGINALS: Final = "originals.json"
 _DAY_MS: Final = 86_400_000
 # How long a worker may go on with a job that was cancelled.
 _LOOK_S: Final = 1.0
@@ -80,6 +85,7 @@ class _Begun:
     plan: Plan
     volume: Volume
     places: Places
+    originals: Originals
 
 
 class ExportWork:
@@ -124,10 +130,8 @@ class ExportWork:
                 raise InvalidRequest("an import is no export")
             scratch = self._store.scratch(job)
             known = scratch.get(_SPEC)
-            spec = await self._sampled(job) if known is None else ExportSpec.from_json(known)
+            spec = await self._looked_at(job, scratch) if known is None else ExportSpec.from_json(known)
             plan = make_plan(spec)
-            if known is None:
-                scratch.put(_SPEC, spec.to_json().encode())
             numbers = _numbers(plan)
             self._upload(job, sum(end - start for start, end in numbers))
             return Planned(go_on=True, small=is_small(plan) and not plan.form.renumbered, tiers=numbers)
@@ -139,7 +143,9 @@ class ExportWork:
         with self._told(begun.job):
             first, step = len(tiers(plan)[0]), number - plan.units
             if step < 0:
-                await run_unit(plan, number, begun.volume, places)
+                await self._confirmed(
+                    begun, number, lambda confirm: run_unit(plan, number, begun.volume, places, confirm)
+                )
             elif step < first:
                 await scan_unit(plan, step, begun.volume, places)
             else:
@@ -175,7 +181,9 @@ class ExportWork:
             return
         begun = await self._begin(job_id, attempt)
         with self._told(job):
-            done = await run_small(begun.plan, begun.volume, begun.places)
+            done = await self._confirmed(
+                begun, 0, lambda confirm: run_small(begun.plan, begun.volume, begun.places, confirm)
+            )
         self._publish(job, done)
 
     def fail(self, job_id: str, attempt: int, error: BaseException | str) -> None:
@@ -192,11 +200,32 @@ class ExportWork:
         self._begun.pop((job_id, attempt), None)
         self._store.remove(replace(job, attempt=attempt))
 
-    async def _sampled(self, job: Job) -> ExportSpec:
+    async def _looked_at(self, job: Job, scratch: Scratch) -> ExportSpec:
+        """The spec with all that its source tells, and both written down."""
         kind = cast('Literal["ome_tiff", "tiff_stack"]', job.kind)
         args = ExportArgs.from_json(job.args)
         spec, volume = await export_spec(self._library, self._subject(job), kind, args, self._limits)
-        return replace(spec, ratio=await sample_ratio(make_plan(spec), volume))
+        sampled = await sample(spec, volume)
+        originals = await look_at(make_plan(sampled), volume)
+        spec = replace(sampled, source=replace(spec.source, content=originals.digest))
+        scratch.put(_ORIGINALS, originals.to_json())
+        # Last: it is what says that there is a plan.
+        scratch.put(_SPEC, spec.to_json().encode())
+        return spec
+
+    async def _confirmed(self, begun: _Begun, number: int, run: Callable[[Confirm], Awaitable[T]]) -> T:
+        """What a unit gives, whose voxels are of the files that the plan saw."""
+
+        async def check() -> None:
+            if number < len(begun.originals.units):
+                await confirm(begun.originals, begun.plan, number, begun.volume)
+
+        try:
+            return await run(check)
+        except (SourceChanged, CorruptFile):
+            # A file that was replaced is named as that, however it was noticed.
+            await check()
+            raise
 
     async def _begin(self, job_id: str, attempt: int) -> _Begun:
         job = self._job(job_id, attempt)
@@ -205,8 +234,8 @@ class ExportWork:
             self._check(job)
             return known
         scratch = self._store.scratch(job)
-        document = scratch.get(_SPEC)
-        if document is None or not job.upload:
+        document, seen = scratch.get(_SPEC), scratch.get(_ORIGINALS)
+        if document is None or seen is None or not job.upload:
             raise JobEnded
         with self._told(job):
             spec = ExportSpec.from_json(document)
@@ -218,7 +247,7 @@ class ExportWork:
             places = Places(
                 self._store.sink(job), job.upload, scratch, self._store.disk, self._checker(job), self._threads
             )
-            begun = _Begun(job, make_plan(spec), volume, places)
+            begun = _Begun(job, make_plan(spec), volume, places, Originals.from_json(seen))
         self._begun[job_id, attempt] = begun
         while len(self._begun) > _REMEMBERED:
             self._begun.popitem(last=False)

@@ -52,6 +52,8 @@ ELEMENT_CLASSES: Final[dict[str, tuple[str, int]]] = {
     "float": ("float32", 1),
     "double": ("float64", 1),
 }
+# As some scripts write them.
+_ALIASES: Final = {"float32": "float", "float64": "double"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,8 @@ def _layer(entry: object, name: str) -> LayerDescription:
     category, element_class = entry.get("category", "color"), entry.get("elementClass")
     if category not in ("color", "segmentation"):
         raise InvalidRequest(f"its category is {brief(category)}, neither color nor segmentation")
+    if isinstance(element_class, str):
+        element_class = _ALIASES.get(element_class, element_class)
     if not isinstance(element_class, str) or element_class not in ELEMENT_CLASSES:
         raise InvalidRequest(f"its elementClass {brief(element_class)} is unknown; known: {', '.join(ELEMENT_CLASSES)}")
     channels = entry.get("numChannels")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from zarrlink.catalogue.interface import Catalogue
 from zarrlink.errors import CorruptFile, InvalidRequest, LinkGone, UnknownKey
 from zarrlink.exports.args import ExportArgs
 from zarrlink.exports.request import Compression, Wide
+from zarrlink.exports.store import IDS_SUFFIX
 from zarrlink.geometry import BoundingBox, Mag
 from zarrlink.http.api_models import MAX_LAYER_NAME, PROBLEM_ANSWERS, Message
 from zarrlink.http.job_models import (
@@ -34,8 +36,8 @@ from zarrlink.http.sign_in import SignedIn, SignedInAnyway, signed_in
 from zarrlink.jobs.model import Job
 from zarrlink.jobs.service import JobService, TiffRequest
 
-OpenResult = Callable[[Job], Path]
-"""Where the result of a job lies on this machine."""
+OpenResult = Callable[[Job, str], Path]
+"""Where the result of a job lies on this machine, or the file beside it with that suffix."""
 
 _MAX_COORDINATES: Final = 4096
 _MAX_KEY: Final = 255
@@ -141,33 +143,60 @@ def add_job_routes(  # noqa: C901 (a list of routes)
     )
     def export(request: Request, job_id: str, user: SignedInAnyway) -> Response:
         address = service.address(service.result(user.name, job_id))
-        if address is None:
-            # Whoever came without a header has none for the next address either.
-            token = request.query_params.get("token")
-            address = f"/data/exports/{job_id}/download" + (f"?token={quote(token)}" if token else "")
-        headers = {"location": address, "cache-control": "no-store", "referrer-policy": "no-referrer"}
-        return Response(status_code=303, headers=headers)
+        return _to(address, request, f"/data/exports/{job_id}/download")
+
+    @api.get(
+        "/jobs/{job_id}/ids",
+        summary="To the table of a job's renumbered ids: CSV lines of id and stored id",
+        status_code=303,
+        response_class=RedirectResponse,
+    )
+    def ids(request: Request, job_id: str, user: SignedInAnyway) -> Response:
+        address = service.address(service.ids(user.name, job_id), IDS_SUFFIX)
+        return _to(address, request, f"/data/exports/{job_id}/ids")
+
+
+def _to(address: str | None, request: Request, here: str) -> Response:
+    """To a presigned address, or to one of this machine."""
+    if address is None:
+        # Whoever came without a header has none for the next address either.
+        token = request.query_params.get("token")
+        address = here + (f"?token={quote(token)}" if token else "")
+    headers = {"location": address, "cache-control": "no-store", "referrer-policy": "no-referrer"}
+    return Response(status_code=303, headers=headers)
 
 
 def create_result_routes(jobs: JobService, open_result: OpenResult) -> APIRouter:
-    """The route that the results of one machine are fetched by, below /data."""
+    """The routes that the results of one machine are fetched by, below /data."""
     routes = APIRouter(prefix="/data", responses=PROBLEM_ANSWERS)
 
     @routes.get("/exports/{job_id}/download", summary="The result of a job, or a range of its bytes")
     def download(request: Request, job_id: str, user: SignedInAnyway) -> Response:
         job = jobs.result(user.name, job_id)
-        path = open_result(job)
-        try:
+        path = open_result(job, "")
+        with _there():
             if path.stat().st_size != job.result_bytes:
                 raise CorruptFile(
                     "the result of a job", key=job.id, expected=job.result_bytes, found=path.stat().st_size
                 )
             return file_response(request, path, f"{job.id}-{job.attempt}")
-        except FileNotFoundError as error:
-            sentence = "the result of this job was removed: remove the job as well, and start the export again"
-            raise LinkGone("result removed", sentence) from error
+
+    @routes.get("/exports/{job_id}/ids", summary="The table of a job's renumbered ids, or a range of its bytes")
+    def ids(request: Request, job_id: str, user: SignedInAnyway) -> Response:
+        job = jobs.ids(user.name, job_id)
+        with _there():
+            return file_response(request, open_result(job, IDS_SUFFIX), f"{job.id}-{job.attempt}-ids")
 
     return routes
+
+
+@contextmanager
+def _there() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        sentence = "the result of this job was removed: remove the job as well, and start the export again"
+        raise LinkGone("result removed", sentence) from error
 
 
 def _wanted(
@@ -216,6 +245,8 @@ _Wanted = Annotated[TiffRequest, Depends(_wanted)]
 def _coordinates(text: str | None) -> tuple[tuple[str, int], ...]:
     try:
         found = json.loads(text or "[]")
+        if not isinstance(found, list):
+            raise _bad_coordinates()
         pairs = [(entry["name"], entry["value"]) for entry in found]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _bad_coordinates() from error

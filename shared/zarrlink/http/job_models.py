@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from zarrlink.exports.args import ExportArgs
 from zarrlink.jobs.limits import JobLimits
 from zarrlink.jobs.model import Job, Kind, State
-from zarrlink.jobs.service import Estimate
+from zarrlink.jobs.service import Estimate, renumbers
 
 # WEBKNOSSOS's word, and its manner for what it has no job for.
 COMMANDS: Final[dict[Kind, str]] = {
@@ -24,7 +24,8 @@ COMMANDS: Final[dict[Kind, str]] = {
 class JobBody(BaseModel):
     """A job, as only its owner sees it. Times in ms since 1970.
 
-    `resultLink`: once there is a result, until it expires. `progress` in [0, 1]. `sizeEstimate` in bytes and
+    `resultLink`: once there is a result, until it expires; `idsLink`: likewise, where 64-bit ids were renumbered, to the
+    table of them. `progress` in [0, 1]. `sizeEstimate` in bytes and
     `timeEstimateSeconds`: rough, from before it began. `message`: why it failed.
     """
 
@@ -37,6 +38,7 @@ class JobBody(BaseModel):
     latestRunId: str  # noqa: N815
     returnValue: str | None = None  # noqa: N815
     resultLink: str | None  # noqa: N815
+    idsLink: str | None  # noqa: N815
     voxelyticsWorkflowHash: str | None = None  # noqa: N815
     created: int
     started: int | None
@@ -121,6 +123,7 @@ def job_body(job: Job, now_ms: int, dataset_name: Callable[[str], str | None]) -
         manualState="CANCELLED" if job.state == "CANCELLED" else None,
         latestRunId=f"{job.id}-{job.attempt}",
         resultLink=f"/api/jobs/{job.id}/export" if has_result else None,
+        idsLink=f"/api/jobs/{job.id}/ids" if has_result and renumbers(job) else None,
         created=job.created_ms,
         started=job.started_ms,
         ended=job.ended_ms,

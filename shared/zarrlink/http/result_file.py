@@ -16,7 +16,7 @@ from zarrlink.annotations.downloads import disposition
 from zarrlink.byte_range import ByteRange, parse_range
 
 _PIECE_BYTES: Final = 2**20
-_TYPES: Final = {".zip": "application/zip", ".nml": "application/xml", ".tif": "image/tiff"}
+_TYPES: Final = {".zip": "application/zip", ".nml": "application/xml", ".tif": "image/tiff", ".csv": "text/csv"}
 
 
 def file_response(request: Request, path: Path, etag: str) -> Response:

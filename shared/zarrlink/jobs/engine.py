@@ -18,8 +18,9 @@ class Engine(Protocol):
         """The attempt was cancelled: stop working on it and remove what it wrote. May be called at any time, and again."""
         ...
 
-    def address(self, job: Job) -> str | None:
-        """Where the result can be fetched without signing in: presigned, for minutes. None: by `open`, from this process."""
+    def address(self, job: Job, suffix: str = "") -> str | None:
+        """Where the result, or the file beside it whose name ends in `suffix`, can be fetched without signing in: presigned,
+        for minutes. None: by `open`, from this process."""
         ...
 
     def discard(self, job: Job) -> None:

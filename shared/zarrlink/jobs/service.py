@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from zarrlink.errors import (
+    CorruptFile,
     InvalidRequest,
     LinkGone,
     NotReady,
@@ -20,7 +21,7 @@ from zarrlink.errors import (
     UnknownKey,
 )
 from zarrlink.exports.args import ExportArgs
-from zarrlink.exports.request import ExportSpec
+from zarrlink.exports.request import ExportSpec, Wide
 from zarrlink.geometry import Vec3
 from zarrlink.jobs.engine import Engine
 from zarrlink.jobs.interface import JobStore
@@ -31,11 +32,12 @@ from zarrlink.library import Library, Subject
 from zarrlink.view import View
 
 ExportKind = Literal["ome_tiff", "tiff_stack"]
-# A worker that reads, encodes and stores: 65 to 79 MB/s of voxels (OME-TIFF of electron microscopy, one processor, 2026-11).
-_BYTES_PER_SECOND: Final = 65e6
+# Of all tiles, those of the pyramid too: 352 MB in 4.3 to 4.6 CPU-s (benchmarks/tiff.py, one worker, 2026-11).
+_BYTES_PER_SECOND: Final = 80e6
 # Until the first worker is there, and after the last.
 _OVERHEAD_S: Final = 3
 _CHANGES: Final = 5
+_WIDE: Final = ("uint64", "int64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,16 @@ class Estimate:
     units: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What is known of an export before it begins. `wide`: what becomes of its 64-bit numbers, None where it has none."""
+
+    spec: ExportSpec
+    estimate: Estimate
+    subject: Subject
+    wide: Wide | None
+
+
 class JobService:
     """`now_ms`: milliseconds since 1970. Everything raises SourceUnavailable where the store or the engine cannot be reached."""
 
@@ -73,7 +85,7 @@ class JobService:
 
     async def estimate(self, owner: str, request: TiffRequest) -> Estimate:
         """Raises as `submit_tiff`, but for the number of jobs."""
-        return (await self._look(owner, request))[1]
+        return (await self._look(owner, request)).estimate
 
     async def submit_tiff(self, owner: str, request: TiffRequest, key: str | None = None) -> Job:
         """The job that does it: a new one, or the one that did or does the same from the same data.
@@ -82,8 +94,11 @@ class JobService:
         or annotation that is not there for the owner, InvalidRequest, ExportTooLarge and UnsupportedLayer for what cannot be
         exported, CorruptFile for damaged data, TooManyJobs.
         """
-        spec, estimate, subject = await self._look(owner, request)
-        args = replace(request.args, box=spec.request.box, mag=spec.request.mag)
+        looked = await self._look(owner, request)
+        spec, estimate, subject = looked.spec, looked.estimate, looked.subject
+        # All that was left open is told with the job.
+        extra = tuple(sorted(zip(spec.source.axes, spec.request.extra, strict=True)))
+        args = replace(request.args, box=spec.request.box, mag=spec.request.mag, extra=extra, wide=looked.wide)
         of = subject.dataset or subject.annotation
         now = self._now_ms()
         job = Job(
@@ -186,26 +201,37 @@ class JobService:
             )
         return job
 
-    def address(self, job: Job) -> str | None:
-        """Where a result can be fetched without signing in, for minutes. A secret."""
-        return self._engine.address(job)
+    def ids(self, owner: str, job_id: str) -> Job:
+        """A job with a table of renumbered ids beside its result. Raises as `result`, and UnknownKey where it renumbers none."""
+        job = self.result(owner, job_id)
+        if not renumbers(job):
+            raise UnknownKey("this job renumbered no ids, so there is no table of them")
+        return job
 
-    async def _look(self, owner: str, request: TiffRequest) -> tuple[ExportSpec, Estimate, Subject]:
+    def address(self, job: Job, suffix: str = "") -> str | None:
+        """Where a result, or a file beside it, can be fetched without signing in, for minutes. A secret."""
+        return self._engine.address(job, suffix)
+
+    async def _look(self, owner: str, request: TiffRequest) -> _Looked:
         # NumPy comes with these.
-        from zarrlink.exports.plan import expected_bytes, make_plan
-        from zarrlink.exports.sampling import sample_ratio
+        from zarrlink.exports.plan import check_box, expected_bytes, make_plan
+        from zarrlink.exports.sampling import sample
         from zarrlink.exports.source import export_spec
         from zarrlink.exports.steps import tiers
 
         subject = self._subject(owner, request.dataset, request.annotation)
         spec, volume = await export_spec(self._library, subject, request.kind, request.args, self.limits.store)
-        plan = make_plan(spec)
+        check_box(spec)
         self.limits.check_size(spec)
-        sampled = replace(spec, ratio=await sample_ratio(plan, volume))
+        try:
+            sampled = await sample(spec, volume)
+        except CorruptFile as error:
+            raise located(error, f"layer {spec.source.layer!r}, mag {spec.request.mag.literal}") from error
         plan = make_plan(sampled)
         at_once = max(1, min(self.limits.workers, len(tiers(plan)[0])))
         seconds = _OVERHEAD_S + math.ceil(plan.raw_bytes / (_BYTES_PER_SECOND * at_once))
-        return sampled, Estimate(expected_bytes(plan), seconds, plan.box.size, plan.units), subject
+        estimate = Estimate(expected_bytes(plan), seconds, plan.box.size, plan.units)
+        return _Looked(sampled, estimate, subject, spec.request.wide if spec.source.dtype in _WIDE else None)
 
     def _subject(self, owner: str, dataset: str, annotation: str) -> Subject:
         """Raises UnknownKey, InvalidRequest."""
@@ -256,6 +282,17 @@ class JobService:
         running = len(self._jobs.running(owner))
         if running >= self.limits.running:
             raise TooManyJobs(running, self.limits.running)
+
+
+def located(error: CorruptFile, place: str) -> CorruptFile:
+    """The same failure, saying where: whoever asked is told which file to look at."""
+    file = f", {error.key}" if error.key else ""
+    return CorruptFile(f"{error.what} in {place}{file}", key=error.key, expected=error.expected, found=error.found)
+
+
+def renumbers(job: Job) -> bool:
+    """Whether there is a table of ids beside the job's result."""
+    return job.kind in ("ome_tiff", "tiff_stack") and ExportArgs.from_json(job.args).wide == "renumber"
 
 
 def _what(job: Job) -> tuple[str, str, str, str]:

@@ -57,11 +57,11 @@ class StepFunctionsEngine:
         self._ask(lambda: self._client.stop_execution(executionArn=arn), fine=("ExecutionDoesNotExist",))
         self._store.remove(job)
 
-    def address(self, job: Job) -> str:
+    def address(self, job: Job, suffix: str = "") -> str:
         wanted = {
             "Bucket": self._bucket,
-            "Key": self._store.key(job),
-            "ResponseContentDisposition": disposition(job.file_name),
+            "Key": self._store.key(job, suffix),
+            "ResponseContentDisposition": disposition(job.file_name + suffix),
             "ResponseCacheControl": "no-store",
         }
         sign = self._s3.generate_presigned_url

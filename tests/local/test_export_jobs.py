@@ -333,7 +333,7 @@ def test_a_killed_server_costs_nothing_either(machine: Machine) -> None:
 def test_the_same_is_not_done_twice(machine: Machine) -> None:
     service = job_service(machine)
     request = TiffRequest("ome_tiff", WHOLE, machine.catalogue.all()[0].id)
-    first = asyncio.run(service.submit_tiff("ann", request))
+    first = asyncio.run(service.submit_tiff(User("ann", 1), request))
     with running(machine):
         assert ended(machine, first).state == "SUCCESS"
-        assert asyncio.run(job_service(machine).submit_tiff("ann", request)).id == first.id
+        assert asyncio.run(job_service(machine).submit_tiff(User("ann", 1), request)).id == first.id

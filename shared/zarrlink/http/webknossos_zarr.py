@@ -1,4 +1,4 @@
-"""Datasets and annotations as WEBKNOSSOS streams them to its own library: Zarr v3 below /data, signed in.
+"""Datasets and annotations as WEBKNOSSOS streams them to its own library: Zarr v3 below /data, to whoever may read them.
 
 Arrays (c, x, y, z) that begin at voxel 0, in raw chunks of 32^3: what `Dataset.open_remote` of the library reads. Links
 serve the same voxels in fewer bytes. For one machine: a function on AWS has no route below /data.
@@ -15,12 +15,10 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import Response
 from numpy.typing import NDArray
 
-from zarrlink.catalogue.interface import Catalogue
 from zarrlink.errors import CorruptFile, SourceChanged, UnknownKey, UnsupportedLayer
 from zarrlink.geometry import Mag, vec3
-from zarrlink.http.annotation_api import Mine
 from zarrlink.http.api_models import PROBLEM_ANSWERS
-from zarrlink.http.sign_in import signed_in
+from zarrlink.http.found import StreamedAnnotation, StreamedDataset
 from zarrlink.http.webknossos_api import data_source, is_said, open_layers
 from zarrlink.layer import Layer, Level
 from zarrlink.library import Library, Subject
@@ -33,18 +31,15 @@ _LITTLE: Final = {"name": "bytes", "configuration": {"endian": "little"}}
 Json = dict[str, Any]
 
 
-def create_zarr_routes(library: Library, catalogue: Catalogue) -> APIRouter:
+def create_zarr_routes(library: Library) -> APIRouter:
     """The routes, below /data."""
-    routes = APIRouter(prefix="/data", dependencies=[Depends(signed_in)], responses=PROBLEM_ANSWERS)
+    routes = APIRouter(prefix="/data", responses=PROBLEM_ANSWERS)
 
-    def dataset(dataset_id: str) -> Subject:
-        record = catalogue.get(dataset_id)
-        if record is None:
-            raise UnknownKey("there is no such dataset")
-        return Subject(record)
+    def dataset(subject: StreamedDataset) -> Subject:
+        return subject
 
-    def annotation(record: Mine) -> Subject:
-        return Subject(catalogue.get(record.dataset) if record.dataset else None, record)
+    def annotation(subject: StreamedAnnotation) -> Subject:
+        return subject
 
     _add(routes, "/zarr/{dataset_id}", dataset, library)
     _add(routes, "/annotations/zarr/{annotation_id}", annotation, library)

@@ -18,6 +18,7 @@ from zarrlink_local.expiry import in_words
 from zarrlink_local.failure import FORESEEN, in_one_line
 from zarrlink_local.jobs.engine import local_engine
 from zarrlink_local.machine import Machine, now_ms, open_machine
+from zarrlink_local.use_counter import UseCounter
 
 NAME = "Sample: EM-like neuropil"
 
@@ -48,6 +49,9 @@ A private link to the sample dataset; expires {in_words(link.expires_ms, now_ms(
 Open its page:
     {page}
 
+All pages, with the token that `.venv/bin/zarrlink users add YOU --admin` prints:
+    {address}/
+
 Read voxels (the environment .venv has zarr):
     import zarr
     em = zarr.open_group("{page}{layer_paths("em")["v3"]}", mode="r")["0"]
@@ -55,8 +59,8 @@ Read voxels (the environment .venv has zarr):
 
 Revoke it: .venv/bin/zarrlink links revoke {link.id}        Stop: Ctrl-C
 """, flush=True)  # fmt: skip
-    with local_engine(machine) as engine:
-        server.run(server.create_app(machine, address, engine), listener)
+    with local_engine(machine) as engine, UseCounter(machine.links, now_ms) as uses:
+        server.run(server.create_app(machine, address, engine, opened=uses.opened), listener)
 
 
 def sample_link(machine: Machine, folder: Path) -> Link:

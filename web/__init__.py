@@ -1,1 +1,1 @@
-"""The link's page: standard ES modules, one stylesheet and one HTML file, served under `/web/`."""
+"""The pages and their elements: standard ES modules, style sheets and HTML files, served at `/` and under `/web/`."""

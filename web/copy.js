@@ -35,9 +35,9 @@ async function copy(text) {
 }
 
 function copyBySelection(text) {
-  const focused = document.activeElement;
+  const focused = focusedElement();
   const field = document.createElement("textarea");
-  field.className = "offscreen";
+  field.style.cssText = "position: fixed; top: 0; opacity: 0"; // by itself: it lies in a page that may be anybody's
   field.value = text;
   document.body.append(field);
   field.select();
@@ -47,7 +47,15 @@ function copyBySelection(text) {
   return copied;
 }
 
+/** What has the focus, inside of custom elements too. */
+function focusedElement() {
+  let focused = document.activeElement;
+  while (focused?.shadowRoot?.activeElement) focused = focused.shadowRoot.activeElement;
+  return focused;
+}
+
 function select(element) {
+  element.hidden = false; // an address may be shown only now, when a person has to copy it by hand
   const range = document.createRange();
   range.selectNodeContents(element);
   const selection = getSelection();

@@ -3,8 +3,9 @@
 import { expiryOf, expirySentence } from "./expiry.js";
 import { addFact } from "./facts.js";
 import { layerCard } from "./layer.js";
-import { problemOf, reach, sentenceOf } from "./problem.js";
-import { fillTools } from "./tools.js";
+import { readFacts } from "./link_facts.js";
+import { sentenceOf } from "./problem.js";
+import { toolsSection } from "./tools.js";
 import { extentText, voxelSizeText } from "./units.js";
 
 // The page answers with and without the trailing slash, so the document's own relative addresses cannot be trusted.
@@ -15,17 +16,10 @@ const byId = (id) => document.getElementById(id);
 async function open() {
   byId("failure").hidden = true;
   try {
-    showLink(await readLink());
+    showLink(await readFacts(base));
   } catch (error) {
     showFailure(error);
   }
-}
-
-async function readLink() {
-  // Not from the cache: this JSON has the page's own address, and a browser going back would show it in place of the page.
-  const response = await reach(base, { headers: { Accept: "application/json" }, cache: "no-store" });
-  if (response.status !== 200) throw await problemOf(response);
-  return response.json();
 }
 
 function showLink(link) {
@@ -40,7 +34,7 @@ function showLink(link) {
   const cards = link.layers.map((layer) => layerCard(byId("layer"), layer, how));
   byId("layers").replaceChildren(...cards.map(({ card }) => card));
   showWhenSeen(cards);
-  if (link.layers.length > 0) fillTools(byId("tools"), link.layers, how);
+  byId("tools").replaceChildren(toolsSection(link, how));
 }
 
 function showAbout(link) {

@@ -61,6 +61,11 @@ export function aspectOf(layer, view, voxelSize) {
 export function windowOf(layer, plane) {
   if (layer.window) return layer.window;
   if (plane.data instanceof Uint8Array) return [0, 255];
+  return rangeOf(plane) ?? [0, 1];
+}
+
+/** The least and the greatest value of a plane, or null where it holds no number. */
+export function rangeOf(plane) {
   let low = Infinity;
   let high = -Infinity;
   for (const voxel of plane.data) {
@@ -68,7 +73,7 @@ export function windowOf(layer, plane) {
     if (value < low) low = value;
     if (value > high) high = value;
   }
-  return low <= high ? [low, high] : [0, 1];
+  return low <= high ? [low, high] : null;
 }
 
 /** A plane as RGBA bytes: red, green, blue from three channels, else the first channel in grey. Not a number is transparent. */

@@ -89,3 +89,19 @@ function sliceText([from, to]) {
   const start = Math.floor((from + to - side) / 2);
   return `${start}:${start + side}`;
 }
+
+/** The same as `{name, hint, code}` for WEBKNOSSOS's library, which reads what a link is to, and not the link: with a token. */
+export function webknossosLines(api, { dataset, annotation }) {
+  const imports = ["import os", "", "import webknossos as wk", ""];
+  const signIn = `with wk.webknossos_context(url="${api}", token=os.environ["WK_TOKEN"]):`;
+  const annotationLines = [
+    `    annotation = wk.Annotation.download("${annotation}")`,
+    "    print(list(annotation.get_volume_layer_names()))",
+  ];
+  const datasetLines = [`    dataset = wk.RemoteDataset.open(dataset_id="${dataset}")`, "    print(dataset.layers)"];
+  return {
+    name: "webknossos",
+    hint: "Python, with your own token in WK_TOKEN instead of the link. Needs: pip install webknossos",
+    code: [...imports, signIn, ...(annotation ? annotationLines : datasetLines)].join("\n"),
+  };
+}

@@ -1,73 +1,79 @@
-/** The section of snippets: a layer to choose, a tab for each tool, one panel with the lines to paste. */
+/** Opening a link elsewhere: one click for Neuroglancer, and a tab for each tool with the lines to paste. */
 
 import { copies } from "./copy.js";
+import { button, freshId, labelled, make } from "./dom.js";
+import { findViewer, neuroglancerAddress, neuroglancerState } from "./neuroglancer.js";
 import { snippetsOf } from "./snippets.js";
+import { tabs } from "./tabs.js";
 
-/** Fill and show the section for at least one layer. */
-export function fillTools(section, layers, { base, announce }) {
-  const select = section.querySelector("select");
-  const tablist = section.querySelector("[role=tablist]");
-  const panel = section.querySelector("[role=tabpanel]");
-  const code = panel.querySelector("code");
-  const button = panel.querySelector(".copy");
-  let chosen = 0;
+/**
+ * The section of a link with at least one layer; `facts`: its JSON, `base`: its address. `viewer`: the Neuroglancer to
+ * open, where one is configured. `more`: further `{name, hint, code}` that are the same for every layer.
+ */
+export function toolsSection(facts, { base, announce, heading = "h2", viewer = null, more = [] }) {
+  const { layers } = facts;
+  const snippets = (layer) => [...snippetsOf(layer, base), ...more];
+  const select = make(
+    "select",
+    {},
+    layers.map((layer, index) => new Option(layer.name, String(index))),
+  );
+  const choice = labelled("Layer", select);
+  choice.className = "choice";
+  choice.hidden = layers.length < 2;
+  const panels = snippets(layers[0]).map(({ name }) => snippetPanel(name, announce));
+  const fill = () => snippets(layers[Number(select.value)]).forEach((snippet, index) => panels[index].show(snippet));
+  select.addEventListener("change", fill);
+  fill();
+  const shown = tabs(
+    "Tool",
+    panels.map(({ name, element }) => ({ name, content: element })),
+  );
+  shown.show(0);
 
-  select.replaceChildren(...layers.map((layer, index) => new Option(layer.name, String(index))));
-  section.querySelector(".choice").hidden = layers.length < 2;
-  const tabs = snippetsOf(layers[0], base).map(({ name }, index) => tabOf(name, index, panel));
-  tablist.replaceChildren(...tabs);
+  const title = make(heading, { id: freshId("tools"), text: "Open in your tools" });
+  return make(
+    "section",
+    { class: "card tools", "aria-labelledby": title.id },
+    make("div", { class: "heading" }, title, choice),
+    neuroglancerLink(facts, base, viewer),
+    shown.element,
+  );
+}
 
-  function show(index) {
-    chosen = index;
-    const snippet = snippetsOf(layers[Number(select.value)], base)[chosen];
-    tabs.forEach((tab, at) => {
-      tab.setAttribute("aria-selected", String(at === chosen));
-      tab.tabIndex = at === chosen ? 0 : -1;
-    });
-    panel.setAttribute("aria-labelledby", tabs[chosen].id);
-    panel.querySelector(".hint").textContent = snippet.hint;
+function snippetPanel(name, announce) {
+  const code = make("code");
+  const hint = make("p", { class: "hint" });
+  const copy = button("Copy", null, { class: "copy", "aria-label": `Copy the lines for ${name}` });
+  // It takes the focus, or the keyboard could not scroll it.
+  const lines = make("pre", { tabindex: "0", "aria-label": `Lines for ${name}` }, code);
+  copies(copy, { textOf: () => code.textContent, shown: code, what: "the lines", announce });
+  const show = (snippet) => {
+    hint.textContent = snippet.hint;
     code.replaceChildren(...snippet.code.split("\n").flatMap(lineOf));
-    button.setAttribute("aria-label", `Copy the lines for ${snippet.name}`);
-  }
+  };
+  return { name, element: make("div", { class: "tools-panel" }, hint, lines, copy), show };
+}
 
-  select.addEventListener("change", () => show(chosen));
-  tabs.forEach((tab, index) => tab.addEventListener("click", () => show(index)));
-  tablist.addEventListener("keydown", (event) => {
-    const next = neighbour(event.key, chosen, tabs.length);
-    if (next === null) return;
-    event.preventDefault();
-    show(next);
-    tabs[next].focus();
+/** The link that opens all layers at once. Which viewer there is turns out a moment later. */
+function neuroglancerLink(facts, base, viewer) {
+  const link = make("a", {
+    class: "button primary",
+    target: "_blank",
+    rel: "noopener noreferrer",
+    text: "Open in Neuroglancer",
+    hidden: true,
   });
-  copies(button, { textOf: () => code.textContent, shown: code, what: "the lines", announce });
-
-  show(0);
-  section.hidden = false;
+  findViewer(viewer).then((found) => {
+    link.href = neuroglancerAddress(found, neuroglancerState(facts, base));
+    link.hidden = false;
+  });
+  return make("p", { class: "actions" }, link);
 }
 
 /** A line of a snippet, with its end; whoever selects the lines by hand gets them as they are copied. */
 function lineOf(text, index) {
-  const line = document.createElement("span");
-  line.textContent = text;
+  const line = make("span", { text });
   line.classList.toggle("address-line", text.includes("://"));
   return index === 0 ? [line] : ["\n", line];
-}
-
-function tabOf(name, index, panel) {
-  const tab = document.createElement("button");
-  tab.type = "button";
-  tab.id = `tool-${index}`;
-  tab.setAttribute("role", "tab");
-  tab.textContent = name;
-  tab.setAttribute("aria-controls", panel.id);
-  return tab;
-}
-
-/** The tab that an arrow, Home or End leads to, as the ARIA tabs pattern has it, or null. */
-function neighbour(key, at, count) {
-  if (key === "ArrowRight") return (at + 1) % count;
-  if (key === "ArrowLeft") return (at + count - 1) % count;
-  if (key === "Home") return 0;
-  if (key === "End") return count - 1;
-  return null;
 }

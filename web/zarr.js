@@ -6,7 +6,8 @@
  * misread array still makes a picture.
  */
 
-import { DamagedChunk, decodeFrame } from "./frame.js";
+import { ChunkStore } from "./chunks.js";
+import { DamagedChunk } from "./frame.js";
 import { problemOf, reach } from "./problem.js";
 
 // Typed arrays take the machine's byte order, and every machine that runs a browser today is little-endian, as `<` is.
@@ -22,10 +23,6 @@ const VOXEL_TYPES = {
   "<f4": Float32Array,
   "<f8": Float64Array,
 };
-
-const REQUESTS_AT_ONCE = 12;
-const TRIES = 3;
-const LONGEST_PAUSE_S = 5;
 
 /** The arrays of a layer, finest first, from its consolidated metadata. */
 export async function openLevels(address, get = reach) {
@@ -64,44 +61,65 @@ export function arrayOf(zarray, address) {
   };
 }
 
-/** The chunks `[y, x]` that a region `{y: [from, to], x: [from, to]}` of one plane touches. */
-export function chunksOf(array, region) {
-  const [, chunkHeight, chunkWidth] = array.chunk;
-  const found = [];
-  for (let y = Math.floor(region.y[0] / chunkHeight); y * chunkHeight < region.y[1]; y += 1) {
-    for (let x = Math.floor(region.x[0] / chunkWidth); x * chunkWidth < region.x[1]; x += 1) found.push([y, x]);
-  }
-  return found;
+/**
+ * The three orientations: across which axis a plane lies (`normal`), and which axes run down and along its picture.
+ * Of yz, z runs along: beside xy the two share their y, as xz below it shares its x.
+ */
+export const PLANES = {
+  xy: { normal: "z", down: "y", along: "x" },
+  xz: { normal: "y", down: "z", along: "x" },
+  yz: { normal: "x", down: "y", along: "z" },
+};
+
+const AXES = ["z", "y", "x"];
+
+/** The chunks `[z, y, x]` that the plane at `at` touches in a region `{z: [from, to], y, x}`; the region's own normal is not asked. */
+export function chunksOf(array, region, { normal }, at) {
+  const [zs, ys, xs] = AXES.map((axis, i) => {
+    const [from, to] = axis === normal ? [at, at + 1] : region[axis];
+    const first = Math.floor(from / array.chunk[i]);
+    return Array.from({ length: Math.max(Math.ceil(to / array.chunk[i]) - first, 0) }, (_, step) => first + step);
+  });
+  return zs.flatMap((z) => ys.flatMap((y) => xs.map((x) => [z, y, x])));
 }
 
 /**
- * One plane of a region as `{data, channels, height, width, stored}`, data in C order (c, y, x).
+ * One plane of a region as `{data, channels, height, width, stored}`, data in C order: channel, down, along.
  *
- * `chunkAt(y, x)` gives a chunk's raw bytes, or null for one that was never stored: that, and only that, becomes 0.
+ * `chunks`: Map from `z/y/x` to a chunk's raw bytes, or null for one that was never stored: that, and only that, becomes 0.
  * `stored` counts the chunks that exist. Throws DamagedChunk where a chunk has another length than its shape asks for.
  */
-export function planeOf(array, region, z, chunkAt) {
-  const [depth, chunkHeight, chunkWidth] = array.chunk;
-  const width = region.x[1] - region.x[0];
-  const height = region.y[1] - region.y[0];
+export function planeOf(array, region, plane, at, chunks) {
+  const [normal, down, along] = [plane.normal, plane.down, plane.along].map((axis) => AXES.indexOf(axis));
+  const width = region[plane.along][1] - region[plane.along][0];
+  const height = region[plane.down][1] - region[plane.down][0];
   const data = new array.VoxelType(array.channels * height * width);
+  const [depth, rows, columns] = array.chunk;
+  const steps = [rows * columns, columns, 1]; // from voxel to voxel along z, y, x
   let stored = 0;
-  for (const [chunkY, chunkX] of chunksOf(array, region)) {
-    const bytes = chunkAt(chunkY, chunkX);
+  for (const place of chunksOf(array, region, plane, at)) {
+    const bytes = chunks.get(place.join("/"));
+    if (bytes === undefined) throw new Error("A chunk of the plane was not asked for.");
     if (bytes === null) continue;
     stored += 1;
     const voxels = voxelsOf(array, bytes);
-    const top = chunkY * chunkHeight;
-    const left = chunkX * chunkWidth;
-    const fromX = Math.max(left, region.x[0]);
-    const toX = Math.min(left + chunkWidth, region.x[1]);
-    const fromY = Math.max(top, region.y[0]);
-    const toY = Math.min(top + chunkHeight, region.y[1]);
+    const part = (axis) => {
+      const start = place[axis] * array.chunk[axis];
+      const [from, to] = region[AXES[axis]];
+      return { start, from: Math.max(start, from), to: Math.min(start + array.chunk[axis], to) };
+    };
+    const v = part(down);
+    const u = part(along);
     for (let c = 0; c < array.channels; c += 1) {
-      for (let y = fromY; y < toY; y += 1) {
-        const start = ((c * depth + (z % depth)) * chunkHeight + (y - top)) * chunkWidth;
-        const row = voxels.subarray(start + fromX - left, start + toX - left);
-        data.set(row, (c * height + (y - region.y[0])) * width + (fromX - region.x[0]));
+      for (let row = v.from; row < v.to; row += 1) {
+        let source = c * depth * rows * columns + (at - place[normal] * array.chunk[normal]) * steps[normal];
+        source += (row - v.start) * steps[down] + (u.from - u.start) * steps[along];
+        let target = (c * height + (row - region[plane.down][0])) * width + (u.from - region[plane.along][0]);
+        if (steps[along] === 1) {
+          data.set(voxels.subarray(source, source + u.to - u.from), target);
+        } else {
+          for (let column = u.from; column < u.to; column += 1, source += steps[along]) data[target++] = voxels[source];
+        }
       }
     }
   }
@@ -116,69 +134,25 @@ function voxelsOf(array, bytes) {
   return new array.VoxelType(bytes.buffer, bytes.byteOffset, count);
 }
 
-/** Reads planes of one region. Keeps the chunks of one slab (one chunk deep), so moving within it asks for nothing. */
+/** The plane at `at` of a region, whole or not at all: throws the first failure of any of its chunks. */
+export async function readPlane(array, region, plane, at, store, signal) {
+  return planeOf(array, region, plane, at, await store.load(array, chunksOf(array, region, plane, at), signal));
+}
+
+/** Reads xy planes of one region. Keeps chunks, so moving within a slab (one chunk deep) asks for nothing. */
 export class PlaneReader {
   #array;
   #region;
-  #get;
-  #slab = { z: null, chunks: new Map() };
+  #store;
 
   constructor(array, region, get = reach) {
     this.#array = array;
     this.#region = region;
-    this.#get = get;
+    this.#store = new ChunkStore(get);
   }
 
-  /** The plane at `z`, whole or not at all: throws the first failure of any of its chunks. */
+  /** As `readPlane`. */
   async plane(z) {
-    const chunkZ = Math.floor(z / this.#array.chunk[0]);
-    if (chunkZ !== this.#slab.z) this.#slab = { z: chunkZ, chunks: new Map() };
-    const { chunks } = this.#slab;
-    await this.#fetchMissing(chunkZ, chunks);
-    return planeOf(this.#array, this.#region, z, (y, x) => chunks.get(`${y}/${x}`));
+    return readPlane(this.#array, this.#region, PLANES.xy, z, this.#store);
   }
-
-  async #fetchMissing(z, chunks) {
-    const wanted = chunksOf(this.#array, this.#region).filter(([y, x]) => !chunks.has(`${y}/${x}`));
-    const stop = new AbortController();
-    const worker = async () => {
-      for (let next = wanted.pop(); next; next = wanted.pop()) {
-        const [y, x] = next;
-        chunks.set(`${y}/${x}`, await fetchChunk(chunkAddress(this.#array, z, y, x), this.#get, stop.signal));
-      }
-    };
-    try {
-      await Promise.all(Array.from({ length: REQUESTS_AT_ONCE }, worker));
-    } catch (error) {
-      stop.abort();
-      throw error;
-    }
-  }
-}
-
-function chunkAddress(array, z, y, x) {
-  return `${array.address}/${array.hasChannelAxis ? "0/" : ""}${z}/${y}/${x}`;
-}
-
-/** A chunk's raw bytes, or null where none was stored. Every other answer is an error: it must never look like black voxels. */
-export async function fetchChunk(address, get, signal) {
-  for (let tries = 1; ; tries += 1) {
-    const response = await get(address, { signal });
-    if (response.status === 404) return null;
-    if (response.status === 200) return decodeFrame(new Uint8Array(await response.arrayBuffer()));
-    const problem = await problemOf(response);
-    if (response.status !== 503 || tries === TRIES) throw problem;
-    const asked = Number(response.headers.get("Retry-After") ?? 1);
-    await pause(Math.min(asked >= 0 ? asked : 1, LONGEST_PAUSE_S), signal);
-  }
-}
-
-function pause(seconds, signal) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, seconds * 1000);
-    signal?.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    });
-  });
 }

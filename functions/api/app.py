@@ -1,4 +1,4 @@
-"""`api`: links, datasets and annotations as JSON, and the files of the link's page."""
+"""`api`: links, datasets and annotations as JSON, and the files of the web pages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ from zarrlink.errors import SourceUnavailable
 from zarrlink.http import problems
 from zarrlink.http.api import ApiServices, create_api
 from zarrlink.http.api_door import ApiDoor
+from zarrlink.http.cors import UiOrigins
 from zarrlink.http.lambda_events import carried, reply_of
+from zarrlink.http.webknossos_api import create_webknossos_routes
 from zarrlink.jobs.dynamodb import DynamoJobs
 from zarrlink.jobs.limits import JobLimits
 from zarrlink.jobs.service import JobService
@@ -39,10 +41,21 @@ from zarrlink.library import Library
 from zarrlink.links.dynamodb import DynamoLinks
 from zarrlink.links.secrets import read_key_ring
 from zarrlink.settings import ApiSettings
+from zarrlink.sources.bucket_places import bucket_places
 from zarrlink.sources.permission import AllowedSources
+from zarrlink.users.configured import SignInChoice
 from zarrlink.users.dynamodb import DynamoUsers
 
 SETTINGS = ApiSettings.from_environment(os.environ)
+UI_ORIGINS = UiOrigins.from_text(SETTINGS.zarrlink_ui_origins)
+VOUCHERS = SignInChoice(
+    SETTINGS.wk_url,
+    SETTINGS.wk_organization,
+    SETTINGS.wk_admins,
+    SETTINGS.oidc_issuer,
+    SETTINGS.oidc_audience,
+    SETTINGS.oidc_user_claim,
+).vouchers()
 LOGGER = Logger()
 METRICS = Metrics()
 # Errors of the package are lines like any other: JSON, not the plain text of Lambda's own handler.
@@ -85,6 +98,7 @@ def door(public_url: str) -> Mangum:
         keys=read_key_ring(LazyClient("secretsmanager"), SETTINGS.link_keys_secret),
         now_ms=now_ms,
         public_url=public_url,
+        place_of=bucket_places(frozenset({SETTINGS.annotation_bucket, SETTINGS.export_bucket})),
         uploads=LargeUploads(
             DynamoUploads(dynamodb, SETTINGS.annotations_table),
             s3,
@@ -99,8 +113,11 @@ def door(public_url: str) -> Mangum:
             JobLimits(workers=SETTINGS.export_concurrency),
             now_ms,
         ),
+        vouchers=VOUCHERS,
     )
-    return Mangum(ApiDoor(create_api(services), max_upload_bytes=MAX_UPLOAD_BYTES), lifespan="off")
+    facts = create_webknossos_routes(library, catalogue, public_url)
+    app = ApiDoor(create_api(services, facts), ui_origins=UI_ORIGINS, max_upload_bytes=MAX_UPLOAD_BYTES)
+    return Mangum(app, lifespan="off")
 
 
 def start(event: dict[str, str]) -> None:
@@ -143,6 +160,11 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """API Gateway's event to its answer."""
     started = time.perf_counter()
     answer = carried(_answer(event, context), "ask for less of it, such as one link or the links to one dataset")
+    if event["path"].startswith(("/api/", "/data/")):
+        # Also on what was answered in place of the API.
+        headers = event.get("headers") or {}
+        origin = next((value for name, value in headers.items() if name.lower() == "origin"), None)
+        answer["headers"] = UI_ORIGINS.text_headers(answer["headers"], origin)
     LOGGER.info(
         "request",
         extra={

@@ -19,12 +19,14 @@ from zarrlink.exports.store_files import FolderStore
 from zarrlink.formats.datasource import FILE_NAME
 from zarrlink.jobs.sqlite import SqliteJobs
 from zarrlink.library import Library
+from zarrlink.links.previews import PREVIEWER
 from zarrlink.links.sqlite import SqliteLinks
 from zarrlink.links.token import KeyRing, load_or_create_keys
 from zarrlink.sources.permission import VARIABLE, AllowedSources
 from zarrlink.sqlite_file import SqliteFile
 from zarrlink.storage.files import LocalFiles
 from zarrlink.users.sqlite import SqliteUsers
+from zarrlink_local.places import FolderPlaces
 from zarrlink_local.scan import register_below
 from zarrlink_local.tree import FolderTree
 from zarrlink_local.vault import FolderVault
@@ -79,12 +81,17 @@ class Machine:
             )
         return records
 
+    def places(self, served: tuple[Path, ...]) -> FolderPlaces:
+        """Where datasets may be registered by the API of a server that serves these folders."""
+        return FolderPlaces.of(served, _allowed(self.file))
+
     def tree(self, record: DatasetRecord) -> FolderTree:
         return FolderTree(Path(record.location))
 
     def sweep(self) -> None:
-        """Remove what imports that crashed left behind."""
+        """Remove what imports that crashed left behind, and previews that nobody looks at any more."""
         self.vault.sweep({record.id for record in self.shelf.annotations.all()})
+        self.links.forget(PREVIEWER, now_ms())
 
     def set_address(self, address: str) -> None:
         _set_fact(self.file, _ADDRESS, address)
@@ -117,11 +124,15 @@ def open_machine(state: Path, allow: tuple[str, ...] | None = None) -> Machine:
             monotonic=time.monotonic,
             freshness_s=FRESHNESS_S,
             annotations=annotations,
-            allowed=AllowedSources.of([*os.environ.get(VARIABLE, "").split(), *_lines(_fact(file, _ALLOWED))]),
+            allowed=_allowed(file),
             most_bytes=MOST_SHARD_BYTES,
         ),
         jobs=SqliteJobs(file),
     )
+
+
+def _allowed(file: SqliteFile) -> AllowedSources:
+    return AllowedSources.of([*os.environ.get(VARIABLE, "").split(), *_lines(_fact(file, _ALLOWED))])
 
 
 def _lines(text: str | None) -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import uvicorn
@@ -12,15 +15,18 @@ from zarrlink.errors import InvalidRequest
 from zarrlink.http.api import ApiServices, create_api
 from zarrlink.http.api_door import ApiDoor
 from zarrlink.http.asgi import Door
+from zarrlink.http.cors import UiOrigins
 from zarrlink.http.cutout_api import create_cutout_routes
 from zarrlink.http.page import read_page_html
 from zarrlink.http.routes import DataPath
 from zarrlink.http.webknossos_api import create_webknossos_routes
 from zarrlink.http.webknossos_zarr import create_zarr_routes
 from zarrlink.streaming import Streamer
+from zarrlink.users.vouching import Vouchers
 from zarrlink_local.jobs.engine import LocalEngine
 from zarrlink_local.jobs.queue import job_service
 from zarrlink_local.machine import Machine, now_ms
+from zarrlink_local.viewer import ViewerDoor
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -32,8 +38,14 @@ def create_app(
     *,
     viewer_max_age_s: int = 300,
     check_blocks: bool = False,
+    ui_origins: UiOrigins = UiOrigins(),  # noqa: B008 (frozen)
+    vouchers: Vouchers = Vouchers(),  # noqa: B008 (frozen)
+    opened: Callable[[str], None] | None = None,
+    served: tuple[Path, ...] = (),
+    neuroglancer: str | None = None,
 ) -> Door:
-    """The whole server as an ASGI application. `engine` None: without jobs."""
+    """The whole server as an ASGI application. `engine` None: without jobs. `served`: where datasets may be registered. `opened`: told the ids of links that are used.
+    `neuroglancer`: the address of the one that links are opened in; None: the client of its package, where that is installed."""
     data_path = DataPath(
         keys=machine.keys,
         links=machine.links,
@@ -41,6 +53,7 @@ def create_app(
         now_ms=now_ms,
         page_html=read_page_html(),
         viewer_max_age_s=viewer_max_age_s,
+        opened=opened,
     )
     services = ApiServices(
         library=machine.library,
@@ -54,11 +67,14 @@ def create_app(
         public_url=public_url,
         jobs=None if engine is None else job_service(machine, engine, workers=engine.workers),
         open_result=None if engine is None else engine.result,
+        place_of=machine.places(served).place_of,
+        vouchers=vouchers,
     )
-    cutouts = create_cutout_routes(machine.library, machine.catalogue)
+    cutouts = create_cutout_routes(machine.library)
     facts = create_webknossos_routes(machine.library, machine.catalogue, public_url)
-    arrays = create_zarr_routes(machine.library, machine.catalogue)
-    return Door(data_path, ApiDoor(create_api(services, cutouts, facts, arrays)))
+    arrays = create_zarr_routes(machine.library)
+    api_door = ApiDoor(create_api(services, cutouts, facts, arrays), ui_origins=ui_origins)
+    return Door(data_path, ViewerDoor(api_door, neuroglancer))
 
 
 def listen(port: int) -> socket.socket:
@@ -75,9 +91,14 @@ def listen(port: int) -> socket.socket:
 
 
 def run(app: Door, listener: socket.socket) -> None:
-    """Serve until a signal ends it."""
+    """Serve until a signal ends it. SIGTERM is an end like any other: what is open above is closed."""
     # No access log: the addresses hold tokens.
     config = uvicorn.Config(
         app, access_log=False, log_level="warning", server_header=False, date_header=False, lifespan="off"
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    # uvicorn ends, and then raises the signal once more for whoever had a handler before.
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        signal.signal(signal.SIGTERM, before)

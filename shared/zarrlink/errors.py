@@ -53,6 +53,18 @@ class NotSignedIn(ZarrlinkError):
     """No user token, or one that is not known."""
 
 
+class NotPermitted(ZarrlinkError):
+    """What only others may do. Not for what one may not even know of: that is UnknownKey, as what is not there."""
+
+
+class SignInUnavailable(ZarrlinkError):
+    """Who asks could not be told: the server that vouches for people did not answer as it should. `reason`: for the log."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("the server that knows your token cannot be asked at the moment")
+        self.reason = reason
+
+
 class LinkGone(ZarrlinkError):
     """The link does not open this: expired, revoked, unknown, malformed, another layer.
 

@@ -47,7 +47,8 @@ class ApiSettings(_Settings):
     """`api`: links, datasets and annotations as JSON. `public_url` empty: addresses begin with the API's own.
 
     `annotation_import`: name of the function that makes large downloads; uploads have at most `upload_limit` MiB.
-    `export_machine`: ARN of the state machine that runs jobs.
+    `export_machine`: ARN of the state machine that runs jobs. `zarrlink_ui_origins`: whose pages may call, apart by commas.
+    `wk_...`, `oidc_...`: who vouches for people, see SignInChoice.
     """
 
     links_table: str
@@ -64,6 +65,13 @@ class ApiSettings(_Settings):
     export_concurrency: int = 50
     public_url: str = ""
     zarrlink_allowed_sources: str = ""
+    zarrlink_ui_origins: str = ""
+    wk_url: str = ""
+    wk_organization: str = ""
+    wk_admins: bool = False
+    oidc_issuer: str = ""
+    oidc_audience: str = ""
+    oidc_user_claim: str = "sub"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,15 @@ class ExportPlanSettings(ExportSettings):
     """`export_plan`. `export_concurrency`: how many units of one export are made at the same time."""
 
     export_concurrency: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUsesSettings(_Settings):
+    """`link_uses`: counts of openings out of the edge's log files, which lie below a prefix of a bucket."""
+
+    links_table: str
+    edge_log_bucket: str
+    edge_log_prefix: str
 
 
 def _parse(name: str, text: str, kind: str) -> object:

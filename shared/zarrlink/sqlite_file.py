@@ -15,7 +15,7 @@ from typing import Any, Final
 
 # Writers of several processes queue here; far longer than any of our transactions.
 BUSY_TIMEOUT_S: Final = 60.0
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 # "zlnk": tells our files from other SQLite databases.
 APPLICATION_ID: Final = 0x7A6C6E6B
 _SCHEMA: Final = """
@@ -54,6 +54,20 @@ _UPGRADES: Final = {
         """CREATE TABLE job_units (
   job TEXT NOT NULL, attempt INTEGER NOT NULL, unit INTEGER NOT NULL, PRIMARY KEY (job, attempt, unit)
 ) STRICT, WITHOUT ROWID""",
+    ),
+    3: (
+        "ALTER TABLE links ADD COLUMN uses INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE links ADD COLUMN last_used_ms INTEGER",
+        "ALTER TABLE users ADD COLUMN is_admin INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE datasets ADD COLUMN is_renamed INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE datasets ADD COLUMN description TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE datasets ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE datasets ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE datasets ADD COLUMN visibility TEXT NOT NULL DEFAULT 'organization'",
+        "ALTER TABLE datasets ADD COLUMN collaborators TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE annotations ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE annotations ADD COLUMN visibility TEXT NOT NULL DEFAULT 'private'",
+        "ALTER TABLE annotations ADD COLUMN collaborators TEXT NOT NULL DEFAULT '[]'",
     ),
 }
 

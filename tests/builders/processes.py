@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.synchronize import Barrier
@@ -24,6 +25,11 @@ def run_together(function: Callable[..., T], arguments: Sequence[tuple[Any, ...]
     barrier = context.Barrier(len(arguments))
     with ProcessPoolExecutor(len(arguments), mp_context=context, initializer=_start, initargs=(barrier,)) as pool:
         return [future.result() for future in [pool.submit(function, *values) for values in arguments]]
+
+
+def take_signals() -> None:
+    """For `preexec_fn`: what runs in the background of a script ignores Ctrl-C, and hands that on to what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def meet() -> None:

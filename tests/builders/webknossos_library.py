@@ -11,6 +11,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,9 +88,35 @@ def download_dataset_by_library(
     return found
 
 
-def _run(*arguments: str) -> bytes:
+def open_annotation_by_library(address: str, token: str, annotation_id: str) -> dict[str, dict[Mag, NDArray[Any]]]:
+    """As `stream_by_library`, of what `Annotation.open_as_remote_dataset` opens; by WK_URL and WK_TOKEN alone."""
+    given = {"WK_URL": address, "WK_TOKEN": token}
+    found: dict[str, dict[Mag, NDArray[Any]]] = pickle.loads(_run("annotation", annotation_id, given=given))
+    return found
+
+
+def open_dataset_by_library(address: str, token: str, name: str) -> dict[str, dict[Mag, NDArray[Any]]]:
+    """As `stream_by_library`, by `Dataset.open_remote`, WK_URL and WK_TOKEN alone."""
+    given = {"WK_URL": address, "WK_TOKEN": token}
+    found: dict[str, dict[Mag, NDArray[Any]]] = pickle.loads(_run("environment", name, given=given))
+    return found
+
+
+def info_by_library(address: str, token: str, annotation_id: str) -> tuple[str, str, str | None, str | None]:
+    """Id, owner, organization and dataset id of an annotation, as the library's `Annotation.open_remote` has them."""
+    given = {"WK_URL": address, "WK_TOKEN": token}
+    found: tuple[str, str, str | None, str | None] = pickle.loads(_run("info", annotation_id, given=given))
+    return found
+
+
+def _run(*arguments: str, given: Mapping[str, str] | None = None) -> bytes:
     with tempfile.NamedTemporaryFile(suffix=".pickle") as answer:
-        environment = {**os.environ, "WEBKNOSSOS_SKIP_VERSION_CHECK": "True", "PYTHONWARNINGS": "ignore"}
+        environment = {
+            **os.environ,
+            "WEBKNOSSOS_SKIP_VERSION_CHECK": "True",
+            "PYTHONWARNINGS": "ignore",
+            **(given or {}),
+        }
         command = [str(PYTHON), str(Path(__file__)), *arguments, answer.name]
         paths = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "shared")]
         environment["PYTHONPATH"] = os.pathsep.join(paths)
@@ -124,6 +151,25 @@ def _stream(address: str, token: str, name: str) -> Any:
 
     with webknossos_context(address, token=token):
         return _voxels(RemoteDataset.open(name))
+
+
+def _annotation(annotation_id: str) -> Any:
+    from webknossos import Annotation
+
+    return _voxels(Annotation.open_as_remote_dataset(annotation_id))
+
+
+def _environment(name: str) -> Any:
+    from webknossos import Dataset
+
+    return _voxels(Dataset.open_remote(name))
+
+
+def _info(annotation_id: str) -> Any:
+    from webknossos import Annotation
+
+    found = Annotation.open_remote(annotation_id)
+    return found.annotation_id, found.owner_name, found.organization_id, found.dataset_id
 
 
 def _dataset(address: str, token: str, name: str, folder: str) -> Any:
@@ -201,5 +247,6 @@ if __name__ == "__main__":
     sys.modules["builders.webknossos_library"] = sys.modules["__main__"]
     LibraryAnnotation.__module__ = LibraryVolume.__module__ = "builders.webknossos_library"
     verbs: Any = {"read": _read, "write": _write, "download": _download, "upload": _upload}
-    verb = (verbs | {"stream": _stream, "dataset": _dataset})[sys.argv[1]]
+    verbs |= {"stream": _stream, "dataset": _dataset, "annotation": _annotation}
+    verb = (verbs | {"environment": _environment, "info": _info})[sys.argv[1]]
     Path(sys.argv[-1]).write_bytes(pickle.dumps(verb(*sys.argv[2:-1])))

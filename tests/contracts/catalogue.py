@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from dataclasses import replace
 
 import pytest
 
+from zarrlink.catalogue.changes import MAX_DESCRIPTION, Changes
 from zarrlink.catalogue.interface import Catalogue, DatasetRecord
+
+SAID = Changes(
+    name="Mouse \u00b5CT",
+    description='two\nlines, it\'s "quoted"; \U0001f9e0',
+    tags=("hippocampus", "EM, 4 nm", "\u4e2d"),
+    visibility="private",
+    collaborators=("ben", "o@example.org"),
+)
 
 
 class CatalogueContract(ABC):
@@ -61,3 +71,63 @@ class CatalogueContract(ABC):
         catalogue.remove(record.id)
         # Links to the old dataset must not come back to life.
         assert catalogue.register("em", "/data/em", 8).id != record.id
+
+    # --- what people say ---
+
+    def test_nothing_is_said_of_a_folder_that_was_found(self, catalogue: Catalogue) -> None:
+        record = catalogue.register("em", "/data/em", 7)
+        assert record == DatasetRecord(record.id, "em", "/data/em", 7)
+        assert (record.owner, record.visibility, record.collaborators) == ("", "organization", ())
+
+    def test_a_dataset_can_be_registered_with_all_that_is_said_of_it(self, catalogue: Catalogue) -> None:
+        record = catalogue.register("em", "/data/em", 7, owner="ann", about=SAID)
+        assert record == DatasetRecord(
+            record.id, location="/data/em", created_ms=7, is_renamed=True, owner="ann", **SAID.given()
+        )
+        assert catalogue.get(record.id) == record
+        assert catalogue.all() == [record]
+
+    def test_everything_can_be_said_later(self, catalogue: Catalogue) -> None:
+        record = catalogue.register("em", "/data/em", 7, owner="ann")
+        changed = catalogue.change(record.id, SAID)
+        assert changed == replace(record, is_renamed=True, **SAID.given())
+        assert catalogue.get(record.id) == changed
+
+    @pytest.mark.parametrize("field", ["name", "description", "tags", "visibility", "collaborators"])
+    def test_a_change_changes_what_it_names_and_nothing_else(self, catalogue: Catalogue, field: str) -> None:
+        record = catalogue.register("em", "/data/em", 7, owner="ann", about=SAID)
+        other = catalogue.register("seg", "/data/seg", 7)
+        new = {"name": "x", "description": "", "tags": (), "visibility": "public", "collaborators": ()}[field]
+        assert catalogue.change(record.id, Changes(**{field: new})) == replace(record, **{field: new})
+        assert catalogue.get(record.id) == replace(record, **{field: new})
+        assert catalogue.get(other.id) == other
+
+    def test_a_change_of_nothing_changes_nothing(self, catalogue: Catalogue) -> None:
+        record = catalogue.register("em", "/data/em", 7)
+        assert catalogue.change(record.id, Changes()) == record
+
+    def test_what_is_not_there_is_not_changed(self, catalogue: Catalogue) -> None:
+        catalogue.register("em", "/data/em", 7)
+        for unknown in ("0" * 24, "", "location#0"):
+            assert catalogue.change(unknown, SAID) is None
+        assert len(catalogue.all()) == 1
+
+    def test_a_location_registered_again_keeps_what_was_said(self, catalogue: Catalogue) -> None:
+        record = catalogue.register("em", "/data/em", 7, owner="ann", about=SAID)
+        again = catalogue.register("folder", "/data/em", 8, owner="ben", about=Changes(visibility="public"))
+        assert again == record
+        assert catalogue.get(record.id) == record
+
+    def test_a_name_that_somebody_gave_does_not_follow_the_folder(self, catalogue: Catalogue) -> None:
+        record = catalogue.register("em", "/data/em", 7)
+        catalogue.change(record.id, Changes(tags=("x",)))
+        assert catalogue.register("moved", "/data/em", 8).name == "moved"
+        catalogue.change(record.id, Changes(name="ours"))
+        assert catalogue.register("again", "/data/em", 9).name == "ours"
+
+    def test_long_descriptions_are_kept(self, catalogue: Catalogue) -> None:
+        record = catalogue.register("em", "/data/em", 7)
+        catalogue.change(record.id, Changes(description="\u4e2d" * MAX_DESCRIPTION))
+        found = catalogue.get(record.id)
+        assert found is not None
+        assert found.description == "\u4e2d" * MAX_DESCRIPTION

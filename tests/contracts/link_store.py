@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from zarrlink.geometry import BoundingBox, Mag
 from zarrlink.links.interface import LinkStore
-from zarrlink.links.model import MAX_TIME_MS, Link
+from zarrlink.links.model import MAX_TIME_MS, Link, Uses
 from zarrlink.view import View
 
 DATASET = "65a1f0c2b3d4e5f607182930"
@@ -54,6 +54,7 @@ class LinkStoreContract(ABC):
             {"expires_ms": 0},
             {"expires_ms": MAX_TIME_MS},
             {"revoked_ms": CREATED_MS},
+            {"uses": 3, "last_used_ms": CREATED_MS},
             {"name": "", "note": ""},
             {"name": 'it\'s "quoted"; DROP TABLE links --', "note": "two\nlines\tand \u00e9\u4e2d\U0001f9e0"},
             {"owner": "o'neil@example.org"},
@@ -199,6 +200,50 @@ class LinkStoreContract(ABC):
 
     def test_an_unknown_link_cannot_be_revoked(self, store: LinkStore) -> None:
         assert store.revoke(link(1).id, None, 77) is None
+
+    # --- use ---
+
+    def test_uses_add_up(self, store: LinkStore) -> None:
+        for number in range(3):
+            store.add(link(number))
+        store.count({link(0).id: Uses(2, 50), link(1).id: Uses(1, 60)})
+        store.count({link(0).id: Uses(3, 70)})
+        assert store.get(link(0).id) == link(0, uses=5, last_used_ms=70)
+        assert store.of_owner("anna") == [link(2), link(1, uses=1, last_used_ms=60), link(0, uses=5, last_used_ms=70)]
+
+    def test_the_last_use_stays_the_last_whoever_tells_first(self, store: LinkStore) -> None:
+        store.add(link(1))
+        for last_ms in (70, 50, 70):
+            store.count({link(1).id: Uses(1, last_ms)})
+        assert store.get(link(1).id) == link(1, uses=3, last_used_ms=70)
+
+    def test_an_expired_link_keeps_count(self, store: LinkStore) -> None:
+        store.add(link(1, expires_ms=0))
+        store.count({link(1).id: Uses(1, 5)})
+        assert store.get(link(1).id) == link(1, expires_ms=0, uses=1, last_used_ms=5)
+
+    def test_counting_makes_no_link(self, store: LinkStore) -> None:
+        store.add(link(1))
+        store.count({link(2).id: Uses(1, 5), link(1).id: Uses(1, 5)})
+        assert store.get(link(2).id) is None
+        assert store.of_owner(None) == [link(1, uses=1, last_used_ms=5)]
+
+    def test_counting_leaves_a_revoked_link_as_it_is(self, store: LinkStore) -> None:
+        store.add(link(1))
+        store.revoke(link(1).id, None, 77)
+        store.count({link(1).id: Uses(1, 5)})
+        assert store.get(link(1).id) == link(1, revoked_ms=77)
+
+    def test_a_change_keeps_the_count_and_counting_keeps_the_change(self, store: LinkStore) -> None:
+        store.add(link(1))
+        store.count({link(1).id: Uses(1, 5)})
+        used = link(1, name="new", uses=1, last_used_ms=5)
+        assert store.change(link(1).id, None, name="new") == used
+        store.count({link(1).id: Uses(1, 6)})
+        assert store.revoke(link(1).id, None, 77) == replace(used, uses=2, last_used_ms=6, revoked_ms=77)
+
+    def test_nothing_to_count_is_fine(self, store: LinkStore) -> None:
+        store.count({})
 
     def test_a_link_that_was_given_out_does_not_change_any_more(self, store: LinkStore) -> None:
         store.add(link(1))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from builders.state_files import state_file
+from builders.state_files import older_state_file, state_file
 from contracts.annotations import CELLS, AnnotationsContract
 from zarrlink.catalogue.annotations import Annotations
 from zarrlink.catalogue.annotations_memory import MemoryAnnotations
@@ -31,13 +30,7 @@ class TestSqliteAnnotations(AnnotationsContract):
 
 def test_a_state_file_from_before_annotations_is_brought_up_to_date(tmp_path: Path) -> None:
     path = tmp_path / "state.sqlite"
-    with state_file(path):
-        pass
-    with sqlite3.connect(path) as connection:
-        for table in ("annotations", "jobs", "job_units"):
-            connection.execute(f"DROP TABLE {table}")
-        connection.execute("PRAGMA user_version = 1")
-    connection.close()
+    older_state_file(path, 1)
     file = SqliteFile(path)
     try:
         assert SqliteAnnotations(file).add(CELLS)

@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from builders.state_files import state_file
+from builders.state_files import older_state_file, state_file
+from contracts.annotations import CELLS
 from contracts.catalogue import CatalogueContract
-from zarrlink.catalogue.interface import Catalogue
+from zarrlink.catalogue.annotations_sqlite import SqliteAnnotations
+from zarrlink.catalogue.changes import Changes
+from zarrlink.catalogue.interface import Catalogue, DatasetRecord
 from zarrlink.catalogue.memory import MemoryCatalogue
 from zarrlink.catalogue.sqlite import SqliteCatalogue
+from zarrlink.users.interface import User
+from zarrlink.users.sqlite import SqliteUsers
+
+TEXTS = ("id", "name", "description", "owner", "dataset", "location", "revision", "source_id")
 
 
 class TestMemoryCatalogue(CatalogueContract):
@@ -25,3 +32,22 @@ class TestSqliteCatalogue(CatalogueContract):
     def catalogue(self, tmp_path: Path) -> Iterator[Catalogue]:
         with state_file(tmp_path / "state.sqlite") as file:
             yield SqliteCatalogue(file)
+
+
+def test_a_state_file_from_before_descriptions_and_sharing_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    texts = ", ".join(f"'{getattr(CELLS, name)}'" for name in TEXTS)
+    older_state_file(
+        path,
+        3,
+        "INSERT INTO datasets VALUES ('1', 'em', '/data/em', 7)",
+        "INSERT INTO users VALUES ('anna', 'hash', 7)",
+        f"INSERT INTO annotations ({', '.join(TEXTS)}, created_ms, modified_ms) VALUES ({texts}, 7, 7)",
+    )
+    with state_file(path) as file:
+        catalogue, annotations, users = SqliteCatalogue(file), SqliteAnnotations(file), SqliteUsers(file)
+        assert catalogue.all() == [DatasetRecord("1", "em", "/data/em", 7)]
+        assert annotations.all() == [CELLS]
+        assert users.all() == [User("anna", 7)]
+        assert catalogue.change("1", Changes(tags=("x",))) == DatasetRecord("1", "em", "/data/em", 7, tags=("x",))
+        assert users.set_admin("anna", is_admin=True)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -15,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from builders.canned import NOTHING, CannedServer, answer
 from builders.moto_aws import REGION, MotoAws, moto_aws
+from contracts.annotations import CELLS as ANNOTATION
 from contracts.annotations import AnnotationsContract
 from contracts.catalogue import CatalogueContract
 from contracts.link_store import CREATED_MS, LinkStoreContract, link
@@ -23,6 +25,7 @@ from zarrlink import dynamodb_table
 from zarrlink.aws_tables import ANNOTATIONS, CATALOGUE, LINKS, LINKS_TIME_TO_LIVE, USERS
 from zarrlink.catalogue.annotations import Annotations
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
+from zarrlink.catalogue.changes import Changes
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.catalogue.interface import Catalogue, DatasetRecord
 from zarrlink.dynamodb_table import DynamoTable
@@ -333,7 +336,86 @@ def test_a_location_may_be_long(aws: MotoAws) -> None:
     assert catalogue.register("em", "s3://b/" + "x" * 5000, 8) == record
 
 
+def test_rows_from_before_datasets_were_described_and_shared_are_read(aws: MotoAws, client: Any) -> None:
+    table = aws.new_table(CATALOGUE)
+    catalogue = DynamoCatalogue(client, table)
+    row = {"id": {"S": "1" * 24}, "name": {"S": "em"}, "location": {"S": "s3://b/em"}, "created_ms": {"N": "7"}}
+    client.put_item(TableName=table, Item=row)
+    record = DatasetRecord("1" * 24, "em", "s3://b/em", 7)
+    assert catalogue.get(record.id) == record
+    assert catalogue.all() == [record]
+    assert catalogue.change(record.id, Changes(tags=("x",))) == replace(record, tags=("x",))
+
+
+def test_a_name_given_while_a_location_is_registered_stays(aws: MotoAws) -> None:
+    table = aws.new_table(CATALOGUE)
+    other = DynamoCatalogue(aws.client("dynamodb"), table)
+    record = other.register("em", "s3://b/em", 7)
+
+    def before(operation: str, number: int) -> None:
+        if (operation, number) == ("update_item", 1):
+            other.change(record.id, Changes(name="ours"))
+
+    again = DynamoCatalogue(Between(aws.client("dynamodb"), before), table).register("folder", "s3://b/em", 8)
+    assert again == replace(record, name="ours", is_renamed=True)
+
+
+def test_rows_from_before_annotations_were_shared_are_read(aws: MotoAws, client: Any) -> None:
+    table = aws.new_table(ANNOTATIONS)
+    texts = ("id", "name", "description", "owner", "dataset", "location", "revision", "source_id")
+    row = {name: {"S": getattr(ANNOTATION, name)} for name in texts}
+    client.put_item(TableName=table, Item={**row, "created_ms": {"N": "7"}, "modified_ms": {"N": "7"}})
+    annotations = DynamoAnnotations(client, table)
+    assert annotations.get(ANNOTATION.id) == ANNOTATION
+    assert annotations.all() == [ANNOTATION]
+    assert annotations.change(ANNOTATION.id, Changes(visibility="public")) == replace(ANNOTATION, visibility="public")
+
+
+def test_what_is_said_of_annotations_changes_no_row_of_an_upload(aws: MotoAws, client: Any) -> None:
+    table = aws.new_table(ANNOTATIONS)
+    client.put_item(TableName=table, Item={"id": {"S": "upload-1"}, "name": {"S": "cells.zip"}})
+    assert DynamoAnnotations(client, table).change("upload-1", Changes(name="x")) is None
+    assert stored(client, table, "upload-1")["name"] == {"S": "cells.zip"}
+
+
 # --- users ---
+
+
+def test_users_from_before_there_were_admins_are_none(aws: MotoAws, client: Any) -> None:
+    table = aws.new_table(USERS)
+    facts = {"name": {"S": "anna"}, "created_ms": {"N": "7"}}
+    client.put_item(TableName=table, Item={"id": {"S": "user#anna"}, "token_hash": {"S": "one"}, **facts})
+    client.put_item(TableName=table, Item={"id": {"S": "token#one"}, **facts})
+    users = DynamoUsers(client, table)
+    assert users.by_token_hash("one") == ANNA
+    assert users.set_admin("anna", is_admin=True)
+    assert users.by_token_hash("one") == replace(ANNA, is_admin=True)
+
+
+def test_a_token_renewed_while_somebody_becomes_an_admin_is_an_admins(aws: MotoAws) -> None:
+    table = aws.new_table(USERS)
+    other = DynamoUsers(aws.client("dynamodb"), table)
+    other.add(ANNA, "one")
+
+    def before(operation: str, number: int) -> None:
+        if (operation, number) == ("transact_write_items", 1):
+            other.set_admin("anna", is_admin=True)
+
+    assert DynamoUsers(Between(aws.client("dynamodb"), before), table).renew("anna", "two")
+    assert other.by_token_hash("two") == replace(ANNA, is_admin=True)
+
+
+def test_who_becomes_an_admin_while_the_token_is_renewed_is_one(aws: MotoAws) -> None:
+    table = aws.new_table(USERS)
+    other = DynamoUsers(aws.client("dynamodb"), table)
+    other.add(ANNA, "one")
+
+    def before(operation: str, number: int) -> None:
+        if (operation, number) == ("transact_write_items", 1):
+            other.renew("anna", "two")
+
+    assert DynamoUsers(Between(aws.client("dynamodb"), before), table).set_admin("anna", is_admin=True)
+    assert other.by_token_hash("two") == replace(ANNA, is_admin=True)
 
 
 def test_who_a_token_is_of_is_one_read_as_of_the_last_change(aws: MotoAws) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from builders.memory_jobs import MemoryJobs
 from builders.moto_aws import MotoAws, moto_aws
-from builders.state_files import state_file
+from builders.state_files import older_state_file, state_file
 from contracts.job_store import CREATED_MS, JobStoreContract, job, started
 from zarrlink.aws_tables import JOBS, JOBS_TIME_TO_LIVE
 from zarrlink.errors import SourceUnavailable
@@ -112,13 +112,7 @@ def test_what_cannot_be_reached_is_said_to_be_so(aws: MotoAws, tmp_path: Path) -
 
 def test_a_state_file_of_an_older_zarrlink_gets_room_for_jobs(tmp_path: Path) -> None:
     path = tmp_path / "state.sqlite"
-    with state_file(path) as file:
-        SqliteJobs(file).add(job())
-    with closing(sqlite3.connect(path)) as connection:
-        for table in ("jobs", "job_units"):
-            connection.execute(f"DROP TABLE {table}")
-        connection.execute("PRAGMA user_version = 2")
-        connection.commit()
+    older_state_file(path, 2)
     with state_file(path) as file:
         jobs = SqliteJobs(file)
         planned = started(jobs)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from builders.state_files import state_file
-from contracts.link_store import LinkStoreContract
+from builders.state_files import older_state_file, state_file
+from contracts.link_store import LinkStoreContract, link
 from zarrlink.links.interface import LinkStore
 from zarrlink.links.memory import MemoryLinks
+from zarrlink.links.model import Uses
 from zarrlink.links.sqlite import SqliteLinks
 
 
@@ -25,3 +26,16 @@ class TestSqliteLinks(LinkStoreContract):
     def store(self, tmp_path: Path) -> Iterator[LinkStore]:
         with state_file(tmp_path / "state.sqlite") as file:
             yield SqliteLinks(file)
+
+
+def test_links_of_an_older_state_file_were_not_counted_yet(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    columns = "id, owner, view, geometry, name, note, created_ms, expires_ms, revoked_ms"
+    row = (link(1).id, "anna", link(1).view.to_json(), '{"em": "fingerprint"}', "for the paper", "")
+    values = ", ".join([*(f"'{text}'" for text in row), f"{link(1).created_ms}, {link(1).expires_ms}, NULL"])
+    older_state_file(path, 3, f"INSERT INTO links ({columns}) VALUES ({values})")
+    with state_file(path) as file:
+        store = SqliteLinks(file)
+        assert store.get(link(1).id) == link(1)
+        store.count({link(1).id: Uses(2, 7)})
+        assert store.get(link(1).id) == link(1, uses=2, last_used_ms=7)

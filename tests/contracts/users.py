@@ -82,3 +82,30 @@ class UsersContract(ABC):
         assert users.remove("anna")
         assert users.by_token_hash("two") is None
         users.add(ANNA, "one")
+
+    # --- admins ---
+
+    def test_an_admin_stays_one(self, users: Users) -> None:
+        admin = User("cleo", 9, is_admin=True)
+        users.add(admin, "one")
+        users.add(ANNA, "two")
+        assert users.by_token_hash("one") == admin
+        assert users.by_token_hash("two") == ANNA
+        assert users.all() == [ANNA, admin]
+        users.renew("cleo", "three")
+        assert users.by_token_hash("three") == admin
+
+    def test_a_user_becomes_an_admin_and_is_none_again(self, users: Users) -> None:
+        users.add(ANNA, "one")
+        users.add(BEN, "two")
+        for is_admin in (True, True, False):
+            assert users.set_admin("anna", is_admin=is_admin)
+            assert users.by_token_hash("one") == User("anna", 7, is_admin=is_admin)
+            assert users.all() == [User("anna", 7, is_admin=is_admin), BEN]
+        users.set_admin("anna", is_admin=True)
+        users.renew("anna", "three")
+        assert users.by_token_hash("three") == User("anna", 7, is_admin=True)
+
+    def test_who_is_not_there_becomes_no_admin(self, users: Users) -> None:
+        assert not users.set_admin("anna", is_admin=True)
+        assert users.all() == []

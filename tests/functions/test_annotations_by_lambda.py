@@ -14,10 +14,11 @@ import pytest
 import requests
 
 from builders.annotation_stack import SEGMENTS, AnnotationStack, annotation_stack, form
-from builders.annotation_zips import Volume, annotation_zip, nml, voxels, wkw_data, zip_of
+from builders.annotation_zips import TREE, Volume, annotation_zip, nml, voxels, wkw_data, zip_of
 from builders.moto_aws import MotoAws
 from zarrlink.annotations import import_job, large_uploads, s3_downloads
 from zarrlink.errors import CorruptFile, SourceUnavailable
+from zarrlink.formats.nml import parse
 
 UPLOAD, UPLOADS = "/api/v14/annotations/upload", "/api/annotations/uploads"
 
@@ -80,6 +81,16 @@ def test_from_upload_to_voxels_and_back(cloud: AnnotationStack) -> None:
         assert download(cloud, annotation, volumeDataZipFormat=data_format) == (status, headers, body)
     assert names(download(cloud, annotation, skipVolumeData="true")[2]) == ["sample__explorational.nml"]
     assert cloud.events == []
+
+
+def test_an_nml_names_our_ids_for_whoever_opens_it_from_here(cloud: AnnotationStack) -> None:
+    file = nml(skeleton=TREE)
+    annotation = upload(cloud, file, "cells.nml", datasetId=cloud.dataset)
+    for _ in range(2):
+        found = parse(download(cloud, annotation, skipVolumeData="true")[2])
+        assert (found.meta("annotationId"), found.dataset_id) == (annotation, cloud.dataset)
+        assert download(cloud, annotation, skipVolumeData="true", ids="uploaded")[2] == file
+        assert download(cloud, annotation)[2] == file
 
 
 def test_a_skeleton_is_downloaded_as_it_came(cloud: AnnotationStack) -> None:

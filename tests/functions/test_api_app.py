@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ from builders.moto_aws import REGION, MotoAws
 from builders.wkw_files import LayerFiles, dataset, ramp
 from zarrlink.aws_tables import ANNOTATIONS, CATALOGUE, LINKS, USERS
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
-from zarrlink.errors import SourceUnavailable
+from zarrlink.errors import InvalidRequest, SourceUnavailable
 from zarrlink.geometry import Mag
 from zarrlink.http import lambda_events
 from zarrlink.http.message import Request
@@ -120,3 +121,82 @@ def test_keys_that_cannot_be_read_are_a_failure_like_any_other(
 
     monkeypatch.setattr(api.function, "read_key_ring", unreadable)
     assert call(api, "GET", "/api/datasets")[0] == 503
+
+
+def answered(api: SimpleNamespace, method: str, path: str, **headers: str) -> dict[str, Any]:
+    given = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+    answer: dict[str, Any] = api.function.handler(rest_event(Request(method, path, given)), CONTEXT)
+    return answer
+
+
+def test_the_start_page_is_there(api: SimpleNamespace) -> None:
+    answer = answered(api, "GET", "/")
+    assert answer["statusCode"] == 200
+    assert answer["headers"]["content-type"] == "text/html; charset=utf-8"
+    assert "frame-ancestors 'none'" in answer["headers"]["content-security-policy"]
+
+
+def test_pages_of_the_configured_origins_may_call(
+    aws: MotoAws, api: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ui = "https://ui.example.org"
+    monkeypatch.setenv("ZARRLINK_UI_ORIGINS", f"{ui},https://other.example.org")
+    there = SimpleNamespace(function=load_function("api"), dataset=api.dataset)
+    asked = {"access_control_request_method": "POST", "access_control_request_headers": "x-auth-token"}
+    before = answered(there, "OPTIONS", "/api/zarrPrivateLinks", origin=ui, **asked)
+    assert before["statusCode"] == 204
+    assert before["headers"]["access-control-allow-origin"] == ui
+    assert "X-Auth-Token" in before["headers"]["access-control-allow-headers"]
+    for path in ("/api/datasets", "/api/nope"):
+        assert answered(there, "GET", path, origin=ui)["headers"]["access-control-allow-origin"] == ui
+        assert (
+            "access-control-allow-origin" not in answered(there, "GET", path, origin="https://evil.example")["headers"]
+        )
+
+    def unreadable(*_: object) -> None:
+        raise SourceUnavailable("secret: ThrottlingException")
+
+    # Answered by the handler itself, without the API.
+    monkeypatch.setattr(there.function, "read_key_ring", unreadable)
+    there.function.door.cache_clear()
+    failed = answered(there, "GET", "/api/datasets", origin=ui)
+    assert (failed["statusCode"], failed["headers"]["access-control-allow-origin"]) == (503, ui)
+
+
+def test_a_setting_that_does_not_fit_stops_the_function(api: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZARRLINK_UI_ORIGINS", "*")
+    with pytest.raises(InvalidRequest, match="is not the origin of a UI"):
+        load_function("api")
+
+
+def test_an_admin_registers_a_dataset_and_its_owner_shares_and_forgets_it(aws: MotoAws, api: SimpleNamespace) -> None:
+    users = DynamoUsers(aws.client("dynamodb"), os.environ["USERS_TABLE"])
+    users.add(User("root", 1, is_admin=True), hash_user_token("root"))
+    bucket = aws.new_bucket()
+    files = dataset(LayerFiles("em", {Mag(1, 1, 1): ramp((20, 20, 20))}))
+    S3Objects(aws.client("s3"), bucket).update({f"rats/7/{key}": data for key, data in files.items()})
+    body = {"name": "Rat", "location": f"s3://{bucket}/rats/7/", "tags": ["EM"], "visibility": "private"}
+    assert call(api, "POST", "/api/datasets", body)[0] == 403
+    for wrong in (f"s3://{bucket}/rats/8", f"s3://{ENVIRONMENT['EXPORT_BUCKET']}/x", "/etc", "https://host/x"):
+        assert call(api, "POST", "/api/datasets", {**body, "location": wrong}, "root")[0] == 400, wrong
+    status, made = call(api, "POST", "/api/datasets", body, "root")
+    assert (status, made["owner"], made["tags"], made["visibility"]) == (200, "root", ["EM"], "private")
+    assert call(api, "POST", "/api/datasets", body, "root")[0] == 400
+
+    own = f"/api/datasets/{made['id']}"
+    assert call(api, "GET", own)[0] == 404
+    status, shared = call(api, "PATCH", own, {"collaborators": ["ann"], "description": "Cortex"}, "root")
+    assert (status, shared) == (200, {**made, "collaborators": ["ann"], "description": "Cortex"})
+    (listed,) = (it for it in call(api, "GET", "/api/datasets")[1] if it["id"] == made["id"])
+    assert listed == {**shared, "collaborators": [], "isEditable": False}
+    assert call(api, "PATCH", own, {"name": "mine"})[0] == 404
+
+    link = call(api, "POST", "/api/zarrPrivateLinks", {"dataset": made["id"]})[1]
+    preview = call(api, "POST", f"{own}/view")[1]
+    assert preview["page"].startswith("https://abc123.execute-api.eu-central-1.amazonaws.com/v1/zarr/")
+    assert [it["id"] for it in call(api, "GET", f"/api/zarrPrivateLinks/byDataset/{made['id']}", None, "root")[1]] == [
+        link["id"]
+    ]
+    assert call(api, "DELETE", f"/api/zarrPrivateLinks/{link['id']}", None, "root")[0] == 200
+    assert call(api, "DELETE", own, None, "root")[0] == 200
+    assert call(api, "GET", own, None, "root")[0] == 404

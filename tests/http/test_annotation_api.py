@@ -103,7 +103,7 @@ def read_chunk(client: TestClient, token: str, layer: str, place: str) -> bytes:
 def test_a_skeleton_is_downloaded_as_it_came(client: TestClient) -> None:
     file = nml(skeleton='<thing id="1" name="t"><nodes><node id="1" x="1" y="2" z="3"/></nodes><edges/></thing>')
     annotation = upload(client, file, "my skeleton.nml")
-    for address in (f"{annotation}/download", f"Explorational/{annotation}/download?skipVolumeData=true"):
+    for address in (f"{annotation}/download", f"Explorational/{annotation}/download?skipVolumeData=true&ids=uploaded"):
         answer = client.get(f"/api/annotations/{address}", headers=ANN)
         assert answer.headers["content-type"] == "application/xml"
         assert answer.headers["content-disposition"] == 'attachment; filename="my%20skeleton.nml"'
@@ -192,3 +192,14 @@ def test_cut_outs_that_cannot_be(client: TestClient, dataset_id: str, change: di
     box = {"x": 0, "y": 0, "z": 0, "width": 8, "height": 8, "depth": 8, "mag": "1"}
     address = f"/data/datasets/{dataset_id}/layers/segmentation/data"
     assert client.get(address, params=box | change, headers=ANN).status_code == status
+
+
+def test_a_browser_downloads_with_the_token_in_the_address_and_nothing_else_takes_it_there(
+    client: TestClient, dataset_id: str
+) -> None:
+    path = f"/api/annotations/{upload(client, painted(), datasetId=dataset_id)}"
+    assert client.get(f"{path}/download").status_code == 401
+    assert client.get(f"{path}/download?token=ann-token").status_code == 200
+    assert client.get(f"{path}/download?token=bob-token").status_code == 404
+    assert client.get(f"{path}/download?token=nobodys").status_code == 401
+    assert client.get(f"{path}/info?token=ann-token").status_code == 401

@@ -127,7 +127,9 @@ def test_another_user_sees_and_changes_nothing(client: TestClient, dataset_id: s
         ("delete", f"{LINKS}/x"),
         ("get", f"{LINKS}/byAnnotation/x"),
         ("get", f"{LINKS}/byDataset/x"),
-        ("get", "/api/datasets"),
+        ("post", "/api/datasets"),
+        ("delete", "/api/datasets/x"),
+        ("get", "/api/user"),
     ],
 )
 def test_a_stranger_is_asked_to_sign_in(client: TestClient, method: str, path: str, headers: dict[str, str]) -> None:
@@ -304,7 +306,7 @@ def test_head_is_get_without_the_body(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/api/nope", "/c/x/1/v3/a.zarr/zarr.json", "/u/x", "/web/nope.js", "/web/../link.html"]
+    "path", ["/x", "/api/nope", "/c/x/1/v3/a.zarr/zarr.json", "/u/x", "/web/nope.js", "/web/../link.html"]
 )
 def test_other_addresses_are_unknown(client: TestClient, path: str) -> None:
     reply = client.get(path)
@@ -332,9 +334,11 @@ def test_the_openapi_describes_every_route(client: TestClient) -> None:
         "/api/annotations/upload",
         "/api/annotations/{annotation_id}",
         "/api/annotations/{annotation_id}/info",
+        "/api/annotations/{annotation_id}/view",
         "/api/annotations/{annotation_id}/download",
         "/api/user",
         "/api/datasets/{dataset_id}",
+        "/api/datasets/{dataset_id}/view",
         "/api/datasets/disambiguate/{organization}/{name}/toId",
         "/api/datastores",
         "/api/tracingstore",
@@ -349,7 +353,8 @@ def test_the_openapi_describes_every_route(client: TestClient) -> None:
     for path in document["paths"].values():
         for operation in path.values():
             assert operation["summary"]
-            assert "application/problem+json" in operation["responses"]["401"]["content"]
+            assert operation["responses"]["401"] == {"$ref": "#/components/responses/401"}
+    assert "application/problem+json" in document["components"]["responses"]["401"]["content"]
 
 
 def test_anybody_is_told_which_versions_are_served(client: TestClient) -> None:

@@ -11,6 +11,7 @@ import yaml
 
 from contracts.annotations import CELLS
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
+from zarrlink.catalogue.changes import Changes
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.catalogue.uploads_dynamodb import DynamoUploads, UploadRecord
 from zarrlink.dynamodb_table import delete_action, update_action
@@ -100,15 +101,23 @@ def test_the_api_may_do_to_tables_what_its_routes_do(template: dict[str, Any]) -
     catalogue = DynamoCatalogue(client, "CatalogueTable")
     links.get(LINK.id)
     links.of_owner("ann")
+    links.of_owner(None)
     links.add(LINK)
     for change in (lambda: links.change(LINK.id, "ann", name="new"), lambda: links.revoke(LINK.id, "ann", 1)):
         with contextlib.suppress(KeyError):  # the answer has no row
             change()
     catalogue.get(DATASET)
     catalogue.all()
+    catalogue.register("em", "s3://bucket/em", 1)
+    with contextlib.suppress(KeyError, TypeError):  # the answer has no row
+        catalogue.change(DATASET, Changes(name="new"))
+    # What `DynamoCatalogue.remove` does where there is one.
+    catalogue._table.transact(delete_action(DATASET, "attribute_exists(#id)", {}))
     annotations = DynamoAnnotations(client, "AnnotationsTable")
     annotations.all()
     annotations.add(CELLS)
+    with contextlib.suppress(KeyError, TypeError):  # the answer has no row
+        annotations.change(CELLS.id, Changes(name="new"))
     annotations.get(CELLS.id)
     # What `DynamoAnnotations.remove` does where there is one.
     annotations._table.transact(delete_action(CELLS.id, "attribute_exists(#id)", {}))

@@ -425,6 +425,7 @@ def test_routes(functions: dict[str, dict[str, Any]]) -> None:
     assert routes == {
         ("/zarr/{proxy+}", "ANY"): "StreamFunction",
         ("/api/{proxy+}", "ANY"): "ApiFunction",
+        ("/", "GET"): "ApiFunction",
         ("/web/{proxy+}", "GET"): "ApiFunction",
     }
 

@@ -335,9 +335,9 @@ def test_a_killed_server_costs_nothing_either(machine: Machine) -> None:
 def test_the_same_is_not_done_twice_under_its_key(machine: Machine) -> None:
     service = job_service(machine)
     request = TiffRequest("ome_tiff", WHOLE, machine.catalogue.all()[0].id)
-    first = asyncio.run(service.submit_tiff("ann", request, "a key"))
+    first = asyncio.run(service.submit_tiff(User("ann", 1), request, "a key"))
     with running(machine):
         assert ended(machine, first).state == "SUCCESS"
-        assert asyncio.run(job_service(machine).submit_tiff("ann", request, "a key")).id == first.id
+        assert asyncio.run(job_service(machine).submit_tiff(User("ann", 1), request, "a key")).id == first.id
         # Without a key it is a new wish: the data may be another by now.
-        assert asyncio.run(job_service(machine).submit_tiff("ann", request)).id != first.id
+        assert asyncio.run(job_service(machine).submit_tiff(User("ann", 1), request)).id != first.id

@@ -321,5 +321,5 @@ def revise(door: Door, objects: Objects) -> None:
     assert record is not None
     location = f"{record.location}+"
     door.places[location] = door.make_source(objects)
-    assert door.annotations.replace(replace(record, revision=location, location=location), record.revision)
+    assert door.annotations.revise(replace(record, revision=location, location=location), record.revision)
     door.clock.monotonic_s += 1e10

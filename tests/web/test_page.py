@@ -10,14 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from builders.browser import CHROMIUM, chromium, open_page
 from builders.wkw_files import LayerFiles, dataset, noise, pyramid, write_tree
 from end_to_end.conftest import Served, serve  # noqa: F401 (a fixture)
 from zarrlink.geometry import Mag
 
 MAGS = (Mag(1, 1, 1), Mag(2, 2, 1))
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-# Without these Chromium looks for hosts on the net at its start.
-QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
 # Chromium reports each absent chunk; nothing in a page can keep it from that.
 ABSENT = "the server responded with a status of 404"
 
@@ -45,23 +43,8 @@ def served(serve, tmp_path_factory: pytest.TempPathFactory) -> Served:  # noqa: 
 def browser() -> Iterator[object]:
     if CHROMIUM is None:
         pytest.skip("no Chromium: the page is not tried in a browser")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", *QUIET])
-        yield chromium
-        chromium.close()
-
-
-def open_page(browser, address: str):
-    """A page in a fresh context, and what it complains of on its console."""
-    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(address)
-    return page, complaints
+    with chromium() as found:
+        yield found
 
 
 @pytest.mark.parametrize("slash", ["/", ""])

@@ -3,9 +3,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { ChunkStore } from "../../web/chunks.js";
 import { DamagedChunk } from "../../web/frame.js";
 import { Problem } from "../../web/problem.js";
-import { PlaneReader, arrayOf, chunksOf, fetchChunk, openLevels, planeOf } from "../../web/zarr.js";
+import { PLANES, PlaneReader, arrayOf, chunksOf, openLevels, planeOf, readPlane } from "../../web/zarr.js";
 import { rawFrame, server, zarray } from "./builders/wire.mjs";
 
 const ROOT = "http://host/zarr/token/v2/em.zarr";
@@ -34,73 +35,90 @@ function chunkBytes(array, chunkZ, chunkY, chunkX) {
   return new Uint8Array(voxels.buffer);
 }
 
-function expectedPlane(array, region, z) {
+/** What a plane must hold: by its own axes, whatever the code does. */
+function expectedPlane(array, region, { normal, down, along }, at) {
   const expected = [];
   for (let c = 0; c < array.channels; c += 1) {
-    for (let y = region.y[0]; y < region.y[1]; y += 1) {
-      for (let x = region.x[0]; x < region.x[1]; x += 1) expected.push(valueAt(c, z, y, x));
+    for (let v = region[down][0]; v < region[down][1]; v += 1) {
+      for (let u = region[along][0]; u < region[along][1]; u += 1) {
+        const place = { [normal]: at, [down]: v, [along]: u };
+        expected.push(valueAt(c, place.z, place.y, place.x));
+      }
     }
   }
   return expected;
 }
 
-function response(frame) {
-  return new Response(frame);
-}
-
-function problem(status, detail, headers = {}) {
-  const type = { "Content-Type": "application/problem+json", ...headers };
-  return new Response(JSON.stringify({ type: "about:blank", title: "A title", status, detail }), { status, headers: type });
+/** All chunks of a plane, from their places to their bytes. */
+function chunksAround(array, region, plane, at) {
+  const places = chunksOf(array, region, plane, at);
+  return new Map(places.map((place) => [place.join("/"), chunkBytes(array, ...place)]));
 }
 
 for (const dtype of ["<u2", "<u4", "<u8", "<i4", "<f4", "<f8"]) {
-  test(`planes of ${dtype} at every z, whole, inside, at the far edges and one voxel small`, () => {
+  test(`planes of ${dtype} across every axis at every place, whole, inside, at the far edges and one voxel small`, () => {
     const array = arrayOf(zarray({ dtype }), `${ROOT}/0`);
     const regions = [
-      { y: [0, 7], x: [0, 9] },
-      { y: [1, 6], x: [3, 5] },
-      { y: [4, 7], x: [8, 9] },
-      { y: [3, 4], x: [0, 1] },
+      { z: [0, 5], y: [0, 7], x: [0, 9] },
+      { z: [1, 5], y: [1, 6], x: [3, 5] },
+      { z: [4, 5], y: [4, 7], x: [8, 9] },
+      { z: [3, 4], y: [3, 4], x: [0, 1] },
     ];
     for (const region of regions) {
-      for (let z = 0; z < 5; z += 1) {
-        const plane = planeOf(array, region, z, (y, x) => chunkBytes(array, Math.floor(z / 4), y, x));
-        assert.deepEqual(Array.from(plane.data, Number), expectedPlane(array, region, z));
-        assert.deepEqual([plane.height, plane.width], [region.y[1] - region.y[0], region.x[1] - region.x[0]]);
-        assert.equal(plane.stored, chunksOf(array, region).length);
+      for (const plane of Object.values(PLANES)) {
+        for (let at = region[plane.normal][0]; at < region[plane.normal][1]; at += 1) {
+          const found = planeOf(array, region, plane, at, chunksAround(array, region, plane, at));
+          assert.deepEqual(Array.from(found.data, Number), expectedPlane(array, region, plane, at));
+          const sides = [plane.down, plane.along].map((axis) => region[axis][1] - region[axis][0]);
+          assert.deepEqual([found.height, found.width], sides);
+          assert.equal(found.stored, chunksOf(array, region, plane, at).length);
+        }
       }
     }
   });
 }
 
-test("channels come one plane after the other", () => {
+test("channels come one plane after the other, across every axis", () => {
   const array = arrayOf(zarray({ shape: [3, 5, 7, 9], chunks: [3, 4, 4, 4] }), `${ROOT}/0`);
-  const region = { y: [2, 7], x: [1, 9] };
-  const plane = planeOf(array, region, 4, (y, x) => chunkBytes(array, 1, y, x));
-  assert.equal(plane.channels, 3);
-  assert.deepEqual(Array.from(plane.data), expectedPlane(array, region, 4));
+  const region = { z: [1, 5], y: [2, 7], x: [1, 9] };
+  for (const plane of Object.values(PLANES)) {
+    const found = planeOf(array, region, plane, 4, chunksAround(array, region, plane, 4));
+    assert.equal(found.channels, 3);
+    assert.deepEqual(Array.from(found.data), expectedPlane(array, region, plane, 4));
+  }
 });
 
 test("a chunk that was never stored is 0, the others stay", () => {
   const array = arrayOf(zarray(), `${ROOT}/0`);
   const region = { y: [0, 7], x: [0, 9] };
-  const plane = planeOf(array, region, 1, (y, x) => (y === 0 && x === 1 ? null : chunkBytes(array, 0, y, x)));
-  const expected = expectedPlane(array, region, 1).map((value, i) => (i < 36 && i % 9 >= 4 && i % 9 < 8 ? 0 : value));
+  const chunks = chunksAround(array, region, PLANES.xy, 1).set("0/0/1", null);
+  const plane = planeOf(array, region, PLANES.xy, 1, chunks);
+  const whole = expectedPlane(array, region, PLANES.xy, 1);
+  const expected = whole.map((value, i) => (i < 36 && i % 9 >= 4 && i % 9 < 8 ? 0 : value));
   assert.deepEqual(Array.from(plane.data), expected);
   assert.equal(plane.stored, 5);
+});
+
+test("a chunk that nobody asked for is a failure, not 0", () => {
+  const array = arrayOf(zarray(), `${ROOT}/0`);
+  assert.throws(() => planeOf(array, { y: [0, 7], x: [0, 9] }, PLANES.xy, 1, new Map()), /not asked for/);
 });
 
 test("a chunk of another length than its shape is damage", () => {
   const array = arrayOf(zarray(), `${ROOT}/0`);
   for (const length of [0, 64, 127, 129, 256]) {
-    assert.throws(() => planeOf(array, { y: [0, 1], x: [0, 1] }, 0, () => new Uint8Array(length)), DamagedChunk);
+    const chunks = new Map([["0/0/0", new Uint8Array(length)]]);
+    assert.throws(() => planeOf(array, { y: [0, 1], x: [0, 1] }, PLANES.xy, 0, chunks), DamagedChunk);
   }
 });
 
 test("a region asks for the chunks that it touches and no other", () => {
   const array = arrayOf(zarray(), `${ROOT}/0`);
-  assert.deepEqual(chunksOf(array, { y: [3, 5], x: [4, 8] }), [[0, 1], [1, 1]]);
-  assert.deepEqual(chunksOf(array, { y: [4, 7], x: [7, 9] }), [[1, 1], [1, 2]]);
+  const region = { z: [3, 5], y: [3, 5], x: [4, 8] };
+  assert.deepEqual(chunksOf(array, region, PLANES.xy, 4), [[1, 0, 1], [1, 1, 1]]);
+  assert.deepEqual(chunksOf(array, region, PLANES.xz, 3), [[0, 0, 1], [1, 0, 1]]);
+  assert.deepEqual(chunksOf(array, region, PLANES.yz, 8), [[0, 0, 2], [0, 1, 2], [1, 0, 2], [1, 1, 2]]);
+  assert.deepEqual(chunksOf(array, { y: [4, 7], x: [7, 9] }, PLANES.xy, 0), [[0, 1, 1], [0, 1, 2]]);
 });
 
 test("arrays that this page would misread are refused", () => {
@@ -135,75 +153,50 @@ test("metadata that is not there is a failure, not an empty layer", async () => 
   await assert.rejects(openLevels(ROOT, get), /names no array/);
 });
 
+/** A server with every chunk of an array. */
+function whole(array) {
+  const answers = {};
+  const count = array.shape.map((length, axis) => Math.ceil(length / array.chunk[axis]));
+  for (let z = 0; z < count[0]; z += 1) {
+    for (let y = 0; y < count[1]; y += 1) {
+      for (let x = 0; x < count[2]; x += 1) answers[`${ROOT}/0/${z}/${y}/${x}`] = new Response(rawFrame(chunkBytes(array, z, y, x)));
+    }
+  }
+  return server(answers);
+}
+
 test("a reader asks once for each chunk of a slab, and again for the next", async () => {
   const array = arrayOf(zarray(), `${ROOT}/0`);
   const region = { y: [0, 7], x: [0, 9] };
-  const answers = {};
-  for (const z of [0, 1]) {
-    for (const [y, x] of chunksOf(array, region)) {
-      answers[`${ROOT}/0/${z}/${y}/${x}`] = response(rawFrame(chunkBytes(array, z, y, x)));
-    }
-  }
-  const { get, asked } = server(answers);
+  const { get, asked } = whole(array);
   const reader = new PlaneReader(array, region, get);
-  for (const z of [0, 3, 1]) assert.deepEqual(Array.from((await reader.plane(z)).data), expectedPlane(array, region, z));
+  for (const z of [0, 3, 1]) {
+    assert.deepEqual(Array.from((await reader.plane(z)).data), expectedPlane(array, region, PLANES.xy, z));
+  }
   assert.equal(asked.length, 6);
-  assert.deepEqual(Array.from((await reader.plane(4)).data), expectedPlane(array, region, 4));
+  assert.deepEqual(Array.from((await reader.plane(4)).data), expectedPlane(array, region, PLANES.xy, 4));
   assert.equal(asked.length, 12);
+});
+
+test("planes across three axes share the chunks where they meet", async () => {
+  const array = arrayOf(zarray(), `${ROOT}/0`);
+  const region = { z: [0, 5], y: [0, 7], x: [0, 9] };
+  const { get, asked } = whole(array);
+  const store = new ChunkStore(get);
+  const read = (plane, at) => readPlane(array, region, plane, at, store);
+  const planes = await Promise.all([read(PLANES.xy, 1), read(PLANES.xz, 1), read(PLANES.yz, 1)]);
+  Object.values(PLANES).forEach((plane, i) => {
+    assert.deepEqual(Array.from(planes[i].data), expectedPlane(array, region, plane, 1));
+  });
+  assert.equal(asked.length, 6 + 6 + 4 - 6); // of 2 x 2 x 3 chunks, the line and the two rows that planes have in common
+  assert.equal(new Set(asked).size, asked.length);
 });
 
 test("channels share a chunk, whose key has a leading 0", async () => {
   const array = arrayOf(zarray({ shape: [3, 4, 4, 4], chunks: [3, 4, 4, 4] }), `${ROOT}/0`);
-  const { get, asked } = server({ [`${ROOT}/0/0/0/0/0`]: response(rawFrame(chunkBytes(array, 0, 0, 0))) });
+  const { get, asked } = server({ [`${ROOT}/0/0/0/0/0`]: new Response(rawFrame(chunkBytes(array, 0, 0, 0))) });
   const region = { y: [0, 4], x: [0, 4] };
   const plane = await new PlaneReader(array, region, get).plane(2);
-  assert.deepEqual(Array.from(plane.data), expectedPlane(array, region, 2));
+  assert.deepEqual(Array.from(plane.data), expectedPlane(array, region, PLANES.xy, 2));
   assert.deepEqual(asked, [`${ROOT}/0/0/0/0/0`]);
-});
-
-test("status 404 alone means that nothing was stored", async () => {
-  assert.equal(await fetchChunk(`${ROOT}/0/0/0/0`, server({}).get), null);
-  for (const status of [204, 206, 400, 403, 410, 416, 500, 502]) {
-    const answer = () => (status === 204 ? new Response(null, { status }) : problem(status, "Because."));
-    const failing = server({ [`${ROOT}/0/0/0/0`]: answer });
-    const ofThisStatus = (error) => error instanceof Problem && error.status === status;
-    await assert.rejects(fetchChunk(`${ROOT}/0/0/0/0`, failing.get), ofThisStatus);
-  }
-});
-
-test("one failed chunk fails the plane, however many others came", async () => {
-  const array = arrayOf(zarray(), `${ROOT}/0`);
-  const { get } = server({ [`${ROOT}/0/0/1/1`]: () => problem(502, "A stored block is damaged.") });
-  const reader = new PlaneReader(array, { y: [0, 7], x: [0, 9] }, get);
-  await assert.rejects(reader.plane(0), /A stored block is damaged/);
-});
-
-test("a damaged frame fails the plane", async () => {
-  const array = arrayOf(zarray(), `${ROOT}/0`);
-  const { get } = server({ [`${ROOT}/0/0/0/0`]: response(rawFrame(chunkBytes(array, 0, 0, 0)).subarray(0, 100)) });
-  await assert.rejects(new PlaneReader(array, { y: [0, 4], x: [0, 4] }, get).plane(0), DamagedChunk);
-});
-
-test("after a failure the same plane can be read again", async () => {
-  const array = arrayOf(zarray(), `${ROOT}/0`);
-  let broken = true;
-  const whole = () => response(rawFrame(chunkBytes(array, 0, 0, 0)));
-  const { get } = server({ [`${ROOT}/0/0/0/0`]: () => (broken ? problem(500, "Oh.") : whole()) });
-  const region = { y: [0, 4], x: [0, 4] };
-  const reader = new PlaneReader(array, region, get);
-  await assert.rejects(reader.plane(0), /Oh/);
-  broken = false;
-  assert.deepEqual(Array.from((await reader.plane(0)).data), expectedPlane(array, region, 0));
-});
-
-test("a busy server is asked again when it says, and not for ever", async () => {
-  const array = arrayOf(zarray(), `${ROOT}/0`);
-  const address = `${ROOT}/0/0/0/0`;
-  let left = 2;
-  const whole = () => response(rawFrame(chunkBytes(array, 0, 0, 0)));
-  const recovering = server({ [address]: () => (left-- > 0 ? problem(503, "Busy.", { "Retry-After": "0" }) : whole()) });
-  assert.equal((await fetchChunk(address, recovering.get)).length, 128);
-  const busy = server({ [address]: () => problem(503, "Busy.", { "Retry-After": "0" }) });
-  await assert.rejects(fetchChunk(address, busy.get), /Busy/);
-  assert.equal(busy.asked.length, 3);
 });

@@ -11,59 +11,96 @@ from pathlib import Path
 import click
 
 from zarrlink.errors import InvalidRequest, ZarrlinkError
-from zarrlink.links.model import iso_time
-from zarrlink_local.cli.options import find_dataset, print_json, print_table, with_state
+from zarrlink_local.cli.options import print_json, print_table, with_place, with_state
+from zarrlink_local.cli.sharing import add_sharing, print_facts
 from zarrlink_local.failure import in_one_line
-from zarrlink_local.machine import now_ms
 from zarrlink_local.state import State
+from zarrlink_local.verbs.datasets import dataset_verbs
+from zarrlink_local.verbs.edit import Edit
+from zarrlink_local.verbs.facts import Place
+from zarrlink_local.verbs.find import find_dataset
 from zarrlink_local.verify import compare, verify_dataset
 
 
 @click.group()
 def datasets() -> None:
-    """List, add, remove and verify datasets."""
+    """List, show, add, edit, share, remove and verify datasets."""
 
 
 @datasets.command("list")
-@with_state
-def list_datasets(state: State, as_json: bool) -> None:
+@click.option("--query", default="", help="Only those with these words in name, description, tags or owner.")
+@click.option("--tag", "tags", multiple=True, help="Only those with this tag (may be repeated).")
+@with_place
+def list_datasets(query: str, tags: tuple[str, ...], place: Place, as_json: bool) -> None:
     """List the datasets that links can be made to."""
-    records = state.catalogue.all()
+    found = dataset_verbs(place).all(query, tags)
     if as_json:
-        fields = [(record.id, record.name, record.location, iso_time(record.created_ms)) for record in records]
-        print_json([dict(zip(("id", "name", "location", "created"), row, strict=True)) for row in fields])
-    else:
-        print_table(("ID", "NAME", "LOCATION"), [(record.id, record.name, record.location) for record in records])
-
-
-@datasets.command()
-@click.argument("place", metavar="FOLDER")
-@with_state
-def add(place: str, state: State, as_json: bool) -> None:
-    """Register the dataset in FOLDER, where it lies.
-
-    On this machine, every dataset at or below FOLDER: a folder with a datasource-properties.json, an OME-Zarr, N5 or
-    Precomputed volume; FOLDER itself may be a single Zarr or N5 array as well. On a stack, FOLDER is s3://BUCKET/FOLDER, which holds a
-    datasource-properties.json, in a bucket that the stack was deployed with (DataBucketArns).
-    """
-    records = state.add_datasets(place, now_ms(), lambda text: click.echo(f"left out: {text}", err=True))
-    if as_json:
-        print_json([{"id": record.id, "name": record.name} for record in records])
-    else:
-        print_table(("ID", "NAME"), [(record.id, record.name) for record in records])
+        print_json(found)
+        return
+    rows = [
+        (it["id"], it["name"], it["owner"] or "-", it["visibility"], ", ".join(it["tags"]), it["location"] or "")
+        for it in found
+    ]
+    print_table(("ID", "NAME", "OWNER", "VISIBILITY", "TAGS", "LOCATION"), rows)
 
 
 @datasets.command()
 @click.argument("dataset")
-@with_state
-def remove(dataset: str, state: State, as_json: bool) -> None:
-    """Forget DATASET (name or id): its links end, its files stay."""
-    record = find_dataset(state, dataset)
-    state.catalogue.remove(record.id)
+@with_place
+def show(dataset: str, place: Place, as_json: bool) -> None:
+    """Show DATASET (name or id) and its layers."""
+    facts = dataset_verbs(place).one(dataset)
     if as_json:
-        print_json({"id": record.id, "removed": True})
+        print_json(facts)
+        return
+    print_facts("dataset", facts)
+    rows = [
+        (it["name"], "-", "-", "-", it["unavailable"])
+        if "unavailable" in it
+        else (it["name"], it["category"], it["elementClass"], ",".join(map(str, it["box"])), " ".join(it["mags"]))
+        for it in facts["layers"]
+    ]
+    if rows:
+        print_table(("LAYER", "CATEGORY", "TYPE", "BOX", "MAGS"), rows)
+
+
+@datasets.command()
+@click.argument("folder", metavar="FOLDER")
+@click.option("--name", help="What it is called. [as its folder]")
+@click.option("--description", help="What it is about.")
+@click.option("--tag", "tags", multiple=True, help="Give it this tag (may be repeated).")
+@with_place
+def add(
+    folder: str, name: str | None, description: str | None, tags: tuple[str, ...], place: Place, as_json: bool
+) -> None:
+    """Register the dataset in FOLDER, where it lies.
+
+    On this machine, every dataset at or below FOLDER: a folder with a datasource-properties.json, an OME-Zarr, N5 or
+    Precomputed volume; FOLDER itself may be a single Zarr or N5 array as well. On a stack, FOLDER is s3://BUCKET/FOLDER, which holds a
+    datasource-properties.json, in a bucket that the stack was deployed with (DataBucketArns). Through an API, FOLDER is one of the server's,
+    and you are an admin there.
+    """
+    about = Edit(name=name, description=description, tags=tags)
+    found = dataset_verbs(place).add(folder, about, lambda text: click.echo(f"left out: {text}", err=True))
+    if as_json:
+        print_json([{"id": facts["id"], "name": facts["name"]} for facts in found])
     else:
-        click.echo(f"removed {record.name} ({record.id})")
+        print_table(("ID", "NAME"), [(facts["id"], facts["name"]) for facts in found])
+
+
+add_sharing(datasets, "dataset", dataset_verbs)
+
+
+@datasets.command()
+@click.argument("dataset")
+@with_place
+def remove(dataset: str, place: Place, as_json: bool) -> None:
+    """Forget DATASET (name or id): its links end, its files stay."""
+    facts = dataset_verbs(place).remove(dataset)
+    if as_json:
+        print_json({"id": facts["id"], "removed": True})
+    else:
+        click.echo(f"removed {facts['name']} ({facts['id']})")
 
 
 @datasets.command()

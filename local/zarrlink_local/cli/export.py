@@ -5,10 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import click
 
@@ -17,14 +17,13 @@ from zarrlink.exports.args import ExportArgs
 from zarrlink.exports.request import Compression, Wide
 from zarrlink.geometry import BoundingBox, Mag
 from zarrlink.library import Library
-from zarrlink_local.cli.options import (
-    existing_file,
-    find_annotation,
-    find_dataset,
-    json_option,
-    print_json,
-    state_option,
-)
+from zarrlink_local.cli.jobs import print_files
+from zarrlink_local.cli.options import existing_file, with_file_or_api
+from zarrlink_local.cli.progress import byte_progress, progress
+from zarrlink_local.remote import Api
+from zarrlink_local.verbs.exports import RemoteExport, submit, wait
+from zarrlink_local.verbs.find import find_annotation, find_dataset
+from zarrlink_local.verbs.jobs import RemoteJobs
 
 _KINDS: dict[str, Literal["ome_tiff", "tiff_stack"]] = {"ome-tiff": "ome_tiff", "tiff-stack": "tiff_stack"}
 
@@ -53,10 +52,9 @@ _KINDS: dict[str, Literal["ome_tiff", "tiff_stack"]] = {"ome-tiff": "ome_tiff", 
 )
 @click.option("--mapping", help="Show segment ids by this mapping, an agglomerate file of the dataset.")
 @click.option("--annotation", help="The layer as it is with this annotation (name or id) over DATASET.")
-@click.option("--workers", type=click.IntRange(1, 256), help="Processes. [one for each core]")
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes of this machine. [one for each core]")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
-@state_option
-@json_option
+@with_file_or_api
 def export(
     kind: str,
     source: str,
@@ -72,17 +70,14 @@ def export(
     annotation: str | None,
     workers: int | None,
     force: bool,
-    state: Path,
+    place: Path | Api,
     as_json: bool,
 ) -> None:
     """Write a box of LAYER of DATASET as one file: an OME-TIFF with a pyramid, or a ZIP of TIFFs, one a plane.
 
-    DATASET is a dataset of the state file (name or id), or the address of a link: http://.../zarr/TOKEN/.
+    DATASET is a dataset of the state file (name or id), or the address of a link: http://.../zarr/TOKEN/. Through an API the
+    server makes the file, as a job: where this command is ended meanwhile, the job goes on (zarrlink jobs).
     """
-    # NumPy is needed by a few commands alone.
-    from zarrlink_local.direct_export import DirectExport, export_to
-    from zarrlink_local.jobs.queue import usable_cores
-
     args = ExportArgs(
         layer=layer,
         box=None if bbox is None else BoundingBox.parse(bbox),
@@ -93,18 +88,51 @@ def export(
         extra=_coordinates(axes),
         mapping=mapping,
     )
-    dataset, painted, open_library = _subject(source, annotation, state)
-    wanted = DirectExport(_KINDS[kind], args, dataset, painted, open_library, workers or usable_cores(), force)
-    with _ended_by_sigterm(), _progress(f"exporting {layer}") as show:
-        written = export_to(output, wanted, show)
-    if as_json:
-        print_json({"files": [{"file": str(path), "bytes": path.stat().st_size} for path in written]})
+    if isinstance(place, Api) and not _is_link(source):
+        if workers is not None:
+            raise InvalidRequest("the server has workers of its own: leave --workers out")
+        wanted = RemoteExport(_KINDS[kind], args, source, annotation, force)
+        written = _by_server(place, wanted, output)
     else:
-        for path in written:
-            click.echo(f"{path} ({path.stat().st_size} bytes)")
+        written = _here(_KINDS[kind], args, source, annotation, place, output, workers, replaces=force)
+    print_files(written, as_json=as_json)
 
 
-def _subject(source: str, annotation: str | None, state: Path) -> tuple[str, str, Callable[[], Library]]:
+def _here(
+    kind: Literal["ome_tiff", "tiff_stack"],
+    args: ExportArgs,
+    source: str,
+    annotation: str | None,
+    state: Path | Api,
+    output: Path,
+    workers: int | None,
+    *,
+    replaces: bool,
+) -> list[Path]:
+    # NumPy is needed by a few commands alone.
+    from zarrlink_local.direct_export import DirectExport, export_to
+    from zarrlink_local.jobs.queue import usable_cores
+
+    dataset, painted, open_library = _subject(source, annotation, state)
+    wanted = DirectExport(kind, args, dataset, painted, open_library, workers or usable_cores(), replaces)
+    with _ended_by_sigterm(), progress(f"exporting {args.layer}") as show:
+        return export_to(output, wanted, show)
+
+
+def _by_server(api: Api, wanted: RemoteExport, output: Path) -> list[Path]:
+    job_id = submit(api, wanted, output)
+    try:
+        with _ended_by_sigterm():
+            with progress(f"exporting {wanted.args.layer}") as show:
+                wait(api, job_id, show)
+            with byte_progress(f"downloading {output.name}") as told:
+                return RemoteJobs(api).download(job_id, output, told, replaces=wanted.replaces)
+    except (KeyboardInterrupt, SystemExit):
+        click.echo(f"\njob {job_id} goes on: zarrlink jobs download {job_id}, or jobs cancel {job_id}", err=True)
+        raise
+
+
+def _subject(source: str, annotation: str | None, state: Path | Api) -> tuple[str, str, Callable[[], Library]]:
     """Ids of dataset and annotation, and the library that knows them."""
     if _is_link(source):
         from zarrlink_local.link_library import LinkLibrary, read_link
@@ -114,6 +142,8 @@ def _subject(source: str, annotation: str | None, state: Path) -> tuple[str, str
         return "", "", partial(LinkLibrary, read_link(source))
     from zarrlink_local.jobs.engine import library_of_state
 
+    if isinstance(state, Api):
+        raise TypeError("the datasets of a server are read by the server")
     opened = existing_file(state)
     record = find_dataset(opened, source)
     painted = None if annotation is None else find_annotation(opened, annotation)
@@ -136,21 +166,6 @@ def _coordinates(axes: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
             raise InvalidRequest(f"axis {name!r} is given twice")
         found[name] = int(number)
     return tuple(sorted(found.items()))
-
-
-@contextmanager
-def _progress(label: str) -> Iterator[Callable[[float], None]]:
-    """A bar from the first news on: a refusal stands alone."""
-    with ExitStack() as stack:
-        bar: Any = None
-
-        def show(done: float) -> None:
-            nonlocal bar
-            if bar is None:
-                bar = stack.enter_context(click.progressbar(length=100, label=label, file=sys.stderr))
-            bar.update(int(done * 100) - bar.pos)
-
-        yield show
 
 
 @contextmanager

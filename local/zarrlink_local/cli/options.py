@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
 from click.core import ParameterSource
 
-from zarrlink.catalogue.annotations import AnnotationRecord
-from zarrlink.catalogue.interface import DatasetRecord
 from zarrlink.errors import InvalidRequest
-from zarrlink.library import Subject
 from zarrlink_local.machine import Machine, open_machine
+from zarrlink_local.remote import Api
 from zarrlink_local.state import State
 
 DEFAULT_STATE: Final = Path(".zarrlink") / "state.sqlite"
 STATE_VARIABLE: Final = "ZARRLINK_STATE"
 STACK_VARIABLE: Final = "ZARRLINK_STACK"
-# Where a --stack that stands before the command waits for it.
+API_VARIABLE: Final = "ZARRLINK_API"
+TOKEN_VARIABLE: Final = "ZARRLINK_TOKEN"  # noqa: S105 (a name)
+# Where options that stand before the command wait for it.
 STACK: Final = "zarrlink.stack"
+API: Final = "zarrlink.api"
+TOKEN: Final = "zarrlink.token"  # noqa: S105 (a name)
+_OPTIONS: Final = {STATE_VARIABLE: "--state", STACK_VARIABLE: "--stack", API_VARIABLE: "--api"}
 
 state_option: Final = click.option(
     "--state",
@@ -40,6 +44,18 @@ stack_option: Final = click.option(
     help="Work on this CloudFormation stack, with your own AWS credentials, instead of a state file."
     f"  [env var: {STACK_VARIABLE}]",
 )
+api_option: Final = click.option(
+    "--api",
+    metavar="URL",
+    help="Work through the API of this server, as one of its users: what its addresses begin with."
+    f"  [env var: {API_VARIABLE}]",
+)
+token_option: Final = click.option(
+    "--token",
+    metavar="TOKEN",
+    help="Your personal token there; - reads it from standard input, since others of this machine see what commands are "
+    f"called with.  [env var: {TOKEN_VARIABLE}]",
+)
 json_option: Final = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
@@ -48,30 +64,139 @@ def with_state(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(*, state: Path, stack: str | None, **others: Any) -> None:
-        command(state=_choose(state, stack), **others)
+        command(state=_opened(_choose(state, stack=stack)), **others)
 
     return state_option(stack_option(json_option(run)))
 
 
-def _choose(file: Path, stack: str | None) -> State:
-    """What was said on the command line counts before what the environment says, and that before the default."""
+def with_new_state(command: Callable[..., None]) -> Callable[..., None]:
+    """The same; a state file that is not there is made."""
+
+    @wraps(command)
+    def run(*, state: Path, stack: str | None, **others: Any) -> None:
+        chosen = _choose(state, stack=stack)
+        if isinstance(chosen, Path) and not chosen.exists():
+            click.echo(f"making the state file {chosen}", err=True)
+            open_machine(chosen)
+        command(state=_opened(chosen), **others)
+
+    return state_option(stack_option(json_option(run)))
+
+
+def with_place(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command --state, --stack, --api, --token and --json; the function gets the `place` that they choose."""
+
+    @wraps(command)
+    def run(*, state: Path, stack: str | None, api: str | None, token: str | None, **others: Any) -> None:
+        chosen = _choose(state, stack=stack, api=api, token=token, takes=(STACK_VARIABLE, API_VARIABLE))
+        command(place=chosen if isinstance(chosen, Api) else _opened(chosen), **others)
+
+    return state_option(stack_option(api_option(token_option(json_option(run)))))
+
+
+def with_machine_or_api(command: Callable[..., None]) -> Callable[..., None]:
+    """The same without --stack: the function gets a `place` that is a state file's or a server's."""
+
+    @wraps(command)
+    def run(*, place: Path | Api, **others: Any) -> None:
+        command(place=existing_file(place) if isinstance(place, Path) else place, **others)
+
+    return with_file_or_api(run)
+
+
+def with_file_or_api(command: Callable[..., None]) -> Callable[..., None]:
+    """The same; the state file is not opened yet, and need not be there."""
+
+    @wraps(command)
+    def run(*, state: Path, api: str | None, token: str | None, **others: Any) -> None:
+        command(place=_choose(state, api=api, token=token, takes=(API_VARIABLE,)), **others)
+
+    return state_option(api_option(token_option(json_option(run))))
+
+
+def with_api(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command --api, --token and --json; the function gets the `api`."""
+
+    @wraps(command)
+    def run(*, api: str | None, token: str | None, **others: Any) -> None:
+        context = click.get_current_context()
+        address = api or context.meta.get(API) or os.environ.get(API_VARIABLE)
+        if not address:
+            raise click.UsageError(f"say which server: --api, or {API_VARIABLE}", context)
+        command(api=_open_api(address, token, context), **others)
+
+    return api_option(token_option(json_option(run)))
+
+
+class StackName(NamedTuple):
+    """A stack that was chosen."""
+
+    name: str
+
+
+def _choose(
+    file: Path,
+    *,
+    stack: str | None = None,
+    api: str | None = None,
+    token: str | None = None,
+    takes: tuple[str, ...] = (STACK_VARIABLE,),
+) -> Path | StackName | Api:
+    """What was said on the command line counts before what the environment says, and that before the default.
+
+    `takes`: the variables beside the state file's that stand for something that the command can work on.
+    """
     context = click.get_current_context()
-    said = stack if stack is not None else context.meta.get(STACK)
     source = context.get_parameter_source("state")
-    if said is not None and source is ParameterSource.COMMANDLINE:
-        raise click.UsageError("--state and --stack exclude each other", context)
-    if said is None and source is not ParameterSource.COMMANDLINE:
-        said = os.environ.get(STACK_VARIABLE) or None
-        if said is not None and source is ParameterSource.ENVIRONMENT:
-            raise click.UsageError(
-                f"{STATE_VARIABLE} and {STACK_VARIABLE} are both set: say --state or --stack", context
-            )
-    if said is None:
-        return existing_file(file)
+    said: dict[str, str] = {}
+    for variable, before, own in ((STACK_VARIABLE, STACK, stack), (API_VARIABLE, API, api)):
+        value = own if own is not None else context.meta.get(before)
+        if value is not None:
+            said[variable] = value
+    if len(said) + (source is ParameterSource.COMMANDLINE) > 1:
+        names = [_OPTIONS[STATE_VARIABLE]] if source is ParameterSource.COMMANDLINE else []
+        names += [_OPTIONS[variable] for variable in said]
+        raise click.UsageError(f"{' and '.join(names)} exclude each other", context)
+    if not said and source is not ParameterSource.COMMANDLINE:
+        said = {name: os.environ[name] for name in (STACK_VARIABLE, API_VARIABLE) if os.environ.get(name)}
+        said = {name: value for name, value in said.items() if name in takes or name == API_VARIABLE}
+        found = [STATE_VARIABLE] * (source is ParameterSource.ENVIRONMENT) + list(said)
+        if len(found) > 1:
+            options = " or ".join(_OPTIONS[name] for name in found)
+            raise click.UsageError(f"{' and '.join(found)} are both set: say {options}", context)
+    if API_VARIABLE in said and API_VARIABLE not in takes:
+        name = context.command_path
+        raise click.UsageError(f"{name} does not work through an API: say --state or --stack", context)
+    if API_VARIABLE in said:
+        return _open_api(said[API_VARIABLE], token, context)
+    if token is not None or context.meta.get(TOKEN) is not None:
+        raise click.UsageError("--token goes with --api", context)
+    return StackName(said[STACK_VARIABLE]) if STACK_VARIABLE in said else file
+
+
+def _open_api(address: str, token: str | None, context: click.Context) -> Api:
+    given = token if token is not None else context.meta.get(TOKEN)
+    if given is None:
+        given = os.environ.get(TOKEN_VARIABLE) or None
+    return Api(address, _read_token() if given == "-" else given)
+
+
+def _read_token() -> str:
+    """From standard input, unseen where somebody types it."""
+    if sys.stdin.isatty():
+        return str(click.prompt("token", hide_input=True, err=True))
+    return sys.stdin.readline().strip()
+
+
+def _opened(chosen: Path | StackName | Api) -> State:
+    if isinstance(chosen, Path):
+        return existing_file(chosen)
+    if isinstance(chosen, Api):
+        raise TypeError("an API is no state")
     # boto3 takes a while, and may not be there.
     from zarrlink_local.cloud import open_stack
 
-    return open_stack(said)
+    return open_stack(chosen.name)
 
 
 def existing_file(file: Path) -> Machine:
@@ -79,50 +204,6 @@ def existing_file(file: Path) -> Machine:
     if not file.is_file():
         raise InvalidRequest(f"there is no state file {file}; start `zarrlink serve --data DIR --state {file}` first")
     return open_machine(file)
-
-
-def find_dataset(state: State, name_or_id: str) -> DatasetRecord:
-    """The dataset of that id, or the only one of that name."""
-    record = state.catalogue.get(name_or_id)
-    if record is not None:
-        return record
-    named = [record for record in state.catalogue.all() if record.name == name_or_id]
-    if len(named) > 1:
-        raise InvalidRequest(
-            f"{len(named)} datasets are called {name_or_id!r}; use an id: {', '.join(r.id for r in named)}"
-        )
-    if not named:
-        raise InvalidRequest(f"there is no dataset {name_or_id!r}; `zarrlink datasets list` shows what there is")
-    return named[0]
-
-
-def find_annotation(state: State, name_or_id: str) -> AnnotationRecord:
-    """The annotation of that id, or the only one of that name."""
-    record = state.shelf.annotations.get(name_or_id)
-    if record is not None:
-        return record
-    named = [record for record in state.shelf.annotations.all() if record.name == name_or_id]
-    if len(named) > 1:
-        raise InvalidRequest(
-            f"{len(named)} annotations are called {name_or_id!r}; use an id: {', '.join(r.id for r in named)}"
-        )
-    if not named:
-        raise InvalidRequest(f"there is no annotation {name_or_id!r}; `zarrlink annotations list` shows what there is")
-    return named[0]
-
-
-def find_subject(state: State, name_or_id: str) -> Subject:
-    """What a link can be made to: the dataset or annotation of that id, or the only one of that name."""
-    annotations = state.shelf.annotations
-    annotation = annotations.get(name_or_id)
-    if annotation is None and state.catalogue.get(name_or_id) is None:
-        named = any(record.name == name_or_id for record in annotations.all())
-        if named and any(record.name == name_or_id for record in state.catalogue.all()):
-            raise InvalidRequest(f"a dataset and an annotation are called {name_or_id!r}; use an id")
-        annotation = find_annotation(state, name_or_id) if named else None
-    if annotation is None:
-        return Subject(find_dataset(state, name_or_id))
-    return Subject(state.catalogue.get(annotation.dataset) if annotation.dataset else None, annotation)
 
 
 def print_json(value: object) -> None:

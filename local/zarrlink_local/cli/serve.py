@@ -8,12 +8,16 @@ from pathlib import Path
 
 import click
 
+from zarrlink.http import cors
+from zarrlink.users.configured import SignInChoice
 from zarrlink_local import server
 from zarrlink_local.cli.options import state_option
+from zarrlink_local.cli.sign_in import sign_in_options
 from zarrlink_local.jobs.engine import local_engine
 from zarrlink_local.jobs.queue import RESULT_DAYS
 from zarrlink_local.machine import now_ms, open_machine
 from zarrlink_local.scan import register_below
+from zarrlink_local.use_counter import UseCounter
 
 
 @click.command()
@@ -53,6 +57,21 @@ from zarrlink_local.scan import register_below
     help="Datasets may have mags that lie elsewhere, below this folder or address such as s3://bucket/folder or "
     "https://host/folder (may be repeated). [only what lies in a dataset's own folder]",
 )
+@click.option(
+    "--ui-origin",
+    "ui_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    envvar=cors.VARIABLE,
+    help="Pages of this origin, such as https://ui.example.org, may call the API (may be repeated). [only its own pages]",
+)
+@sign_in_options
+@click.option(
+    "--neuroglancer",
+    metavar="URL",
+    envvar="ZARRLINK_NEUROGLANCER",
+    help="The Neuroglancer that the pages open links in. [the client of the package neuroglancer, else the public one]",
+)
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes that work on exports. [one for each core]")
 @click.option(
     "--result-days",
@@ -69,11 +88,15 @@ def serve(
     viewer_max_age: int,
     check_blocks: bool,
     allow: tuple[str, ...],
+    ui_origins: tuple[str, ...],
+    choice: SignInChoice,
+    neuroglancer: str | None,
     workers: int | None,
     result_days: int,
 ) -> None:
     """Serve the datasets below DIR: Zarr links, their pages and the API, on loopback."""
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
+    may_call, vouchers = cors.UiOrigins.from_text(" ".join(ui_origins)), choice.vouchers()
     machine = open_machine(state, allow)
     machine.sweep()
     for folder in data:
@@ -85,8 +108,22 @@ def serve(
     address = (public_url or f"http://{server.LOOPBACK}:{listener.getsockname()[1]}").rstrip("/")
     machine.set_address(address)
     click.echo(f"serving on {address} (state {state}); make a link with: zarrlink links create DATASET --state {state}")
-    with local_engine(machine, workers=workers, result_days=result_days) as engine:
-        app = server.create_app(machine, address, engine, viewer_max_age_s=viewer_max_age, check_blocks=check_blocks)
+    with (
+        local_engine(machine, workers=workers, result_days=result_days) as engine,
+        UseCounter(machine.links, now_ms) as uses,
+    ):
+        app = server.create_app(
+            machine,
+            address,
+            engine,
+            viewer_max_age_s=viewer_max_age,
+            check_blocks=check_blocks,
+            ui_origins=may_call,
+            vouchers=vouchers,
+            opened=uses.opened,
+            served=data,
+            neuroglancer=neuroglancer,
+        )
         server.run(app, listener)
 
 

@@ -7,24 +7,30 @@ import click
 from zarrlink.errors import InvalidRequest
 from zarrlink.links.model import Link, iso_time
 from zarrlink.users.interface import User, check_user_name, hash_user_token, new_user_token
-from zarrlink_local.cli.options import print_json, print_table, with_state
+from zarrlink_local.cli.options import print_json, print_table, with_api, with_new_state, with_state
 from zarrlink_local.machine import now_ms
+from zarrlink_local.remote import Api
 from zarrlink_local.state import State
 
 
 @click.group()
 def users() -> None:
-    """Add, list and remove users of the API, and renew their tokens."""
+    """Add, list and remove users of the API, renew their tokens, and say who you are."""
+
+
+def _new_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    check_user_name(name)
+    return name
 
 
 @users.command()
-@click.argument("name")
-@with_state
-def add(name: str, state: State, as_json: bool) -> None:
+@click.argument("name", callback=_new_name)
+@click.option("--admin", "is_admin", is_flag=True, help="Somebody who may do everything that an owner may.")
+@with_new_state
+def add(name: str, is_admin: bool, state: State, as_json: bool) -> None:
     """Add a user and print the personal token, once: only its hash is kept."""
-    check_user_name(name)
     token = new_user_token()
-    state.users.add(User(name, now_ms()), hash_user_token(token))
+    state.users.add(User(name, now_ms(), is_admin), hash_user_token(token))
     _print_token(name, token, as_json=as_json)
 
 
@@ -45,9 +51,36 @@ def list_users(state: State, as_json: bool) -> None:
     """List the users."""
     found = state.users.all()
     if as_json:
-        print_json([{"name": user.name, "created": iso_time(user.created_ms)} for user in found])
+        print_json([{"name": it.name, "created": iso_time(it.created_ms), "isAdmin": it.is_admin} for it in found])
     else:
-        print_table(("NAME", "CREATED"), [(user.name, iso_time(user.created_ms)) for user in found])
+        rows = [(it.name, iso_time(it.created_ms), "yes" if it.is_admin else "") for it in found]
+        print_table(("NAME", "CREATED", "ADMIN"), rows)
+
+
+@users.command()
+@click.argument("name")
+@click.option("--no", "ends", is_flag=True, help="None any more.")
+@with_state
+def admin(name: str, ends: bool, state: State, as_json: bool) -> None:
+    """Make a user an admin, who may do everything that an owner may."""
+    if not state.users.set_admin(name, is_admin=not ends):
+        raise InvalidRequest(f"there is no user {name!r}")
+    if as_json:
+        print_json({"name": name, "isAdmin": not ends})
+    else:
+        click.echo(f"{name} is {'no admin any more' if ends else 'an admin'}")
+
+
+@users.command()
+@with_api
+def me(api: Api, as_json: bool) -> None:
+    """Say who you are at a server (--api)."""
+    body = api.get("/user")
+    facts = {"name": body["firstName"], "isAdmin": body["isAdmin"], "server": api.address}
+    if as_json:
+        print_json(facts)
+    else:
+        click.echo(f"{facts['name']}{', an admin,' if facts['isAdmin'] else ''} at {facts['server']}")
 
 
 @users.command()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from zarrlink.annotations.manifest import UNNAMED, EditedMapping, Manifest, PackedVolume
+from zarrlink.annotations.nml_identity import Identity, identity_edits
 from zarrlink.annotations.nml_tags import PIECE_BYTES, NewTag, read_nml
 from zarrlink.annotations.pack_reader import is_written, open_index, read_entries, read_part
 from zarrlink.annotations.volume_zip import VolumeData, most_bytes, volume_zip
@@ -30,13 +31,19 @@ class Download:
 
 
 def download(
-    manifest: Manifest, source: ByteSource, *, volume_data: VolumeData | None, name: str | None = None
+    manifest: Manifest,
+    source: ByteSource,
+    *,
+    volume_data: VolumeData | None,
+    name: str | None = None,
+    identity: Identity | None = None,
 ) -> Download:
     """An annotation as a file; `source` is the import's folder, `volume_data` the format of the data zips or None.
 
     Without volume layers it is the NML; else a zip, also where `volume_data` is None. A volume of which nothing would
     be written has no data zip and no `location` in the NML, since WEBKNOSSOS refuses data zips without any block.
-    Nothing is kept in memory but the list of files. The NML is the uploaded one but for `location` and `format`.
+    Nothing is kept in memory but the list of files. The NML is the uploaded one but for `location` and `format`, and for
+    the ids in it where an `identity` is given.
 
     While the body is read, CorruptFile, SourceChanged and SourceUnavailable may be raised. Whoever sends it must then
     break off: a zip has its directory at the end, so one that was cut short has none, or (for lenient readers) that of
@@ -44,8 +51,8 @@ def download(
     """
     stem = safe_file_name(manifest.name if name is None else name)
     if not manifest.volumes:
-        return Download("application/xml", f"{stem}.nml", read_nml(source))
-    return Download("application/zip", f"{stem}.zip", _zip(manifest, source, volume_data, stem))
+        return Download("application/xml", f"{stem}.nml", _nml(source, [], identity))
+    return Download("application/zip", f"{stem}.zip", _zip(manifest, source, volume_data, stem, identity))
 
 
 def data_zip_name(manifest: Manifest, volume: PackedVolume) -> str:
@@ -61,8 +68,14 @@ def safe_file_name(name: str) -> str:
     return short.strip(" .") or "annotation"
 
 
+async def _nml(source: ByteSource, tags: list[NewTag], identity: Identity | None) -> AsyncIterator[bytes]:
+    edits = () if identity is None else await identity_edits(source, identity)
+    async for piece in read_nml(source, [*tags, *edits]):
+        yield piece
+
+
 async def _zip(
-    manifest: Manifest, source: ByteSource, volume_data: VolumeData | None, stem: str
+    manifest: Manifest, source: ByteSource, volume_data: VolumeData | None, stem: str, identity: Identity | None
 ) -> AsyncIterator[bytes]:
     writer = ZipWriter()
     tags: list[NewTag] = []
@@ -71,7 +84,7 @@ async def _zip(
         location = data_zip_name(manifest, volume) if written else None
         tags.append(NewTag(volume.nml_offset, location, volume_data or volume.format))
     yield writer.begin(f"{stem}.nml", above_4_gib=False, deflated=True)
-    async for piece in read_nml(source, tags):
+    async for piece in _nml(source, tags, identity):
         yield await asyncio.to_thread(writer.piece, piece)
     yield writer.end()
     for volume, tag in zip(manifest.volumes, tags, strict=True):

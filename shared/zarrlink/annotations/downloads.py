@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from zarrlink.annotations.download import Download, download
 from zarrlink.annotations.manifest import Manifest
+from zarrlink.annotations.nml_identity import Identity
 from zarrlink.annotations.volume_zip import VolumeData
 from zarrlink.catalogue.annotations import AnnotationRecord
 from zarrlink.storage.interface import ByteSource
@@ -27,8 +28,11 @@ class Elsewhere:
 class Downloads(Protocol):
     """Downloads of annotations, in each format."""
 
-    async def get(self, record: AnnotationRecord, volume_data: VolumeData | None) -> Download | Elsewhere:
-        """`volume_data`: the format of the data zips, None to leave them out.
+    async def get(
+        self, record: AnnotationRecord, volume_data: VolumeData | None, identity: Identity | None = None
+    ) -> Download | Elsewhere:
+        """`volume_data`: the format of the data zips, None to leave them out. `identity`: the ids in the NML of a download
+        without them; None: as uploaded.
 
         Raises NotReady where it is being made, CorruptFile and SourceUnavailable.
         """
@@ -46,6 +50,8 @@ class StreamedDownloads:
     def __init__(self, holdings: Holdings) -> None:
         self._holdings = holdings
 
-    async def get(self, record: AnnotationRecord, volume_data: VolumeData | None) -> Download:
+    async def get(
+        self, record: AnnotationRecord, volume_data: VolumeData | None, identity: Identity | None = None
+    ) -> Download:
         source, manifest = await self._holdings(record)
-        return download(manifest, source, volume_data=volume_data, name=record.name)
+        return download(manifest, source, volume_data=volume_data, name=record.name, identity=identity)

@@ -1,12 +1,13 @@
-"""The little that a download changes in an NML: `location` and `format` in the tags of its volumes.
+"""The little that a download changes in an NML: `location` and `format` in the tags of its volumes, and `nml_identity`.
 
-All other bytes stay as they were uploaded. The import has noted where the tags start, so that nothing is parsed again.
+All other bytes stay as they were uploaded. The import has noted where volumes' tags start, so that they are not parsed
+again.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from xml.sax.saxutils import quoteattr
@@ -20,7 +21,6 @@ from zarrlink.storage.interface import ByteSource
 PIECE_BYTES: Final = 2**20
 # Of a tag: what nearly all fit in, and what the import takes at most.
 _TAG_BYTES: Final = (2**13, 2**20)
-_TAG: Final = b"<volume"
 _ATTRIBUTE: Final = re.compile(rb"""\s+([^\s=<>"'/]+)\s*=\s*("[^"]*"|'[^']*')""")
 _END: Final = re.compile(rb"\s*/?>")
 
@@ -34,8 +34,17 @@ class NewTag:
     format: str | None
 
 
-async def read_nml(source: ByteSource, tags: Iterable[NewTag] = ()) -> AsyncIterator[bytes]:
-    """The NML of an annotation in pieces, with these tags changed. Raises CorruptFile, SourceChanged.
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What stands in the place of the bytes from `offset` to `end`, which is not part of them."""
+
+    offset: int
+    end: int
+    text: bytes
+
+
+async def read_nml(source: ByteSource, changes: Iterable[NewTag | Edit] = ()) -> AsyncIterator[bytes]:
+    """The NML of an annotation in pieces, with these changes. Raises CorruptFile, SourceChanged.
 
     `source`: the import's folder.
     """
@@ -47,11 +56,15 @@ async def read_nml(source: ByteSource, tags: Iterable[NewTag] = ()) -> AsyncIter
             part = ByteRange(start, min(end, start + PIECE_BYTES))
             yield bytes((await read_part(source, NML_KEY, part, etag)).data)
 
-    for tag in sorted(tags, key=lambda tag: tag.offset):
+    for tag in sorted(changes, key=lambda change: change.offset):
         if not at <= tag.offset < length:
             raise _misplaced()
         async for piece in plain(tag.offset):
             yield piece
+        if isinstance(tag, Edit):
+            yield tag.text
+            at = tag.end
+            continue
         for size in _TAG_BYTES:
             part = ByteRange(tag.offset, min(length, tag.offset + size))
             changed = retagged(bytes((await read_part(source, NML_KEY, part, etag)).data), tag)
@@ -69,19 +82,24 @@ async def read_nml(source: ByteSource, tags: Iterable[NewTag] = ()) -> AsyncIter
 def retagged(data: bytes, tag: NewTag) -> tuple[bytes, int] | None:
     """The start of `data`, which begins with a volume's tag, with its attributes changed, and how many bytes of `data`
     it stands for. None where the tag does not end in `data`."""
-    if not data.startswith(_TAG):
+    return retag(data, b"volume", {"location": tag.location, "format": tag.format})
+
+
+def retag(data: bytes, name: bytes, changes: Mapping[str, str] | Mapping[str, str | None]) -> tuple[bytes, int] | None:
+    """The same for any tag: the attributes that are to change stand behind the others; None: they are left out."""
+    if not data.startswith(b"<" + name):
         return None
-    stop, kept = len(_TAG), b""
+    stop, kept = 1 + len(name), b"<" + name
     while (found := _ATTRIBUTE.match(data, stop)) is not None:
         stop = found.end()
-        if found[1] not in (b"location", b"format"):
+        if found[1].decode() not in changes:
             kept += found[0]
     if not _END.match(data, stop):
         return None
-    for name, value in (("location", tag.location), ("format", tag.format)):
+    for attribute, value in changes.items():
         if value is not None:
-            kept += f" {name}={quoteattr(value)}".encode()
-    return _TAG + kept, stop
+            kept += f" {attribute}={quoteattr(value)}".encode()
+    return kept, stop
 
 
 def _misplaced() -> CorruptFile:

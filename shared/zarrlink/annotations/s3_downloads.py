@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final
 
 from zarrlink.annotations.download import Download, download
 from zarrlink.annotations.downloads import Elsewhere, Holdings, disposition
 from zarrlink.annotations.manifest import Manifest
+from zarrlink.annotations.nml_identity import Identity
 from zarrlink.annotations.s3_sink import S3Sink
 from zarrlink.annotations.s3_vault import TOP
 from zarrlink.annotations.volume_zip import VolumeData
@@ -49,25 +51,30 @@ class S3Downloads:
         self._now_ms = now_ms
         self._make_elsewhere = make_elsewhere
 
-    async def get(self, record: AnnotationRecord, volume_data: VolumeData | None) -> Download | Elsewhere:
+    async def get(
+        self, record: AnnotationRecord, volume_data: VolumeData | None, identity: Identity | None = None
+    ) -> Download | Elsewhere:
         source, manifest = await self._holdings(record)
-        made = download(manifest, source, volume_data=volume_data, name=record.name)
-        length = await asyncio.to_thread(self._length, _key(record, volume_data))
+        made = download(manifest, source, volume_data=volume_data, name=record.name, identity=identity)
+        key = _key(record, volume_data, identity)
+        length = await asyncio.to_thread(self._length, key)
         if length is None:
             if _takes_long(manifest, volume_data):
                 await asyncio.to_thread(self._have_it_made, record, volume_data)
                 raise NotReady("the download is being made: ask again in a few seconds")
-            length = await self.keep(record, volume_data)
+            length = await self.keep(record, volume_data, identity)
         if length > DIRECT_BYTES:
-            return Elsewhere(self._address(record, volume_data, made))
-        data = await asyncio.to_thread(self._read, _key(record, volume_data))
+            return Elsewhere(self._address(key, made))
+        data = await asyncio.to_thread(self._read, key)
         return Download(made.media_type, made.file_name, _once(data))
 
-    async def keep(self, record: AnnotationRecord, volume_data: VolumeData | None) -> int:
+    async def keep(
+        self, record: AnnotationRecord, volume_data: VolumeData | None, identity: Identity | None = None
+    ) -> int:
         """Make a download and keep it; gives its length. It is there when it is whole, and not before."""
         source, manifest = await self._holdings(record)
-        made = download(manifest, source, volume_data=volume_data, name=record.name)
-        prefix, _, name = _key(record, volume_data).rpartition("/")
+        made = download(manifest, source, volume_data=volume_data, name=record.name, identity=identity)
+        prefix, _, name = _key(record, volume_data, identity).rpartition("/")
         sink = S3Sink(self._client, self._bucket, prefix)
         pieces = _pulled(made.body, asyncio.get_running_loop())
         return await asyncio.to_thread(sink.write, name, pieces)
@@ -84,10 +91,10 @@ class S3Downloads:
             self._ask(lambda: self._client.put_object(Bucket=self._bucket, Key=marker, Body=b""))
             self._make_elsewhere(record, volume_data)
 
-    def _address(self, record: AnnotationRecord, volume_data: VolumeData | None, made: Download) -> str:
+    def _address(self, key: str, made: Download) -> str:
         wanted = {
             "Bucket": self._bucket,
-            "Key": _key(record, volume_data),
+            "Key": key,
             "ResponseContentType": made.media_type,
             "ResponseContentDisposition": disposition(made.file_name),
             "ResponseCacheControl": "no-store",
@@ -124,8 +131,12 @@ class S3Downloads:
             raise SourceUnavailable(f"S3 answered {code}") from error
 
 
-def _key(record: AnnotationRecord, volume_data: VolumeData | None) -> str:
-    return f"{TOP}/{record.id}/{record.revision}/downloads/{volume_data or 'without-volume-data'}"
+def _key(record: AnnotationRecord, volume_data: VolumeData | None, identity: Identity | None = None) -> str:
+    name: str = volume_data or "without-volume-data"
+    if identity is not None:
+        # The dataset may be called otherwise tomorrow.
+        name += f"-{hashlib.sha256(repr(identity).encode()).hexdigest()[:16]}"
+    return f"{TOP}/{record.id}/{record.revision}/downloads/{name}"
 
 
 def _marker(record: AnnotationRecord, volume_data: VolumeData | None) -> str:

@@ -76,7 +76,7 @@ class Shelf:
         """
         new_id, revision = annotation_id or secrets.token_hex(12), secrets.token_hex(8)
         record = self._import(upload, new_id, revision, now_ms, progress)
-        if self.annotations.add(record) or self._is_at(new_id, revision):
+        if self.annotations.add(record) or self._at(new_id, revision) is not None:
             return record
         self.vault.discard(new_id, revision)
         first = self.annotations.get(new_id)
@@ -91,14 +91,13 @@ class Shelf:
         """
         revision = secrets.token_hex(8)
         found = self._import(upload, record.id, revision, now_ms, progress)
-        newer = replace(found, owner=record.owner, description=record.description, created_ms=record.created_ms)
-        if upload.dataset is None and not newer.dataset:
-            newer = replace(newer, dataset=record.dataset)
-        if not self.annotations.replace(newer, record.revision) and not self._is_at(record.id, revision):
+        newer = replace(found, dataset=record.dataset) if upload.dataset is None and not found.dataset else found
+        kept = self.annotations.revise(newer, record.revision) or self._at(record.id, revision)
+        if kept is None:
             self.vault.discard(record.id, revision)
             raise InvalidRequest("the annotation was changed by somebody else in the meantime: import it again")
         self.vault.keep_only(record.id, (record.revision, revision))
-        return newer
+        return kept
 
     def remove(self, annotation_id: str) -> bool:
         """Forget an annotation with all that it holds; its links end. False where there is none."""
@@ -115,11 +114,11 @@ class Shelf:
         found = [record for record in self.annotations.all() if record.source_id == source_id]
         return next((record for record in found if record.owner == upload.owner), None)
 
-    def _is_at(self, annotation_id: str, revision: str) -> bool:
-        """Whether a record names a revision of ours although its table refused it: a write whose answer was lost on the
+    def _at(self, annotation_id: str, revision: str) -> AnnotationRecord | None:
+        """The record if it names a revision of ours although its table refused it: a write whose answer was lost on the
         way is sent again by the table's client, and the second finds the first."""
         current = self.annotations.get(annotation_id)
-        return current is not None and current.revision == revision
+        return current if current is not None and current.revision == revision else None
 
     def _import(
         self, upload: Upload, annotation_id: str, revision: str, now_ms: int, progress: Progress

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+from zarrlink.access import Visibility
+from zarrlink.catalogue.changes import Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +15,7 @@ class AnnotationRecord:
 
     `dataset`: id of the dataset that it is of, "" where that one is not registered here. `location`: the folder or
     object-store prefix of its present revision, which never changes once it is named here. `source_id`: the id that
-    its NML names, "" where it names none. Times in ms since 1970, UTC.
+    its NML names, "" where it names none. Times in ms since 1970, UTC. Beside these: `zarrlink.access.Shared`.
     """
 
     id: str
@@ -25,17 +28,31 @@ class AnnotationRecord:
     source_id: str
     created_ms: int
     modified_ms: int
+    tags: tuple[str, ...] = ()
+    visibility: Visibility = "private"
+    collaborators: tuple[str, ...] = ()
+
+
+REVISED: Final = ("name", "dataset", "location", "revision", "source_id", "modified_ms")
+"""What a revision brings along. All else is what people have said of the annotation, maybe while it was imported."""
 
 
 class Annotations(Protocol):
-    """Annotations by id."""
+    """Annotations by id. Every call is atomic: of concurrent changes none is lost."""
 
     def add(self, record: AnnotationRecord) -> bool:
         """False where the id is taken."""
         ...
 
-    def replace(self, record: AnnotationRecord, revision: str) -> bool:
-        """Put a record in the place of the one with its id, if that is still at `revision`; else False."""
+    def revise(self, record: AnnotationRecord, revision: str) -> AnnotationRecord | None:
+        """Give the annotation with the record's id what is `REVISED` of the record, if it is still at `revision`.
+
+        It as it stands then; None where nothing was done.
+        """
+        ...
+
+    def change(self, annotation_id: str, changes: Changes) -> AnnotationRecord | None:
+        """The changed record; None where there is none."""
         ...
 
     def get(self, annotation_id: str) -> AnnotationRecord | None: ...

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from zarrlink.catalogue.annotations import AnnotationRecord
-from zarrlink.dynamodb_table import DynamoClient, DynamoTable, Row, assignments, delete_action
+from zarrlink.catalogue.annotations import REVISED, AnnotationRecord
+from zarrlink.catalogue.changes import Changes, pack, unpack
+from zarrlink.dynamodb_table import DynamoClient, DynamoTable, Row, Value, assignments, delete_action
 
 
 class DynamoAnnotations:
@@ -15,17 +16,25 @@ class DynamoAnnotations:
         self._table = DynamoTable(client, table)
 
     def add(self, record: AnnotationRecord) -> bool:
-        return self._table.put_new(asdict(record))
+        return self._table.put_new(_row(record))
 
-    def replace(self, record: AnnotationRecord, revision: str) -> bool:
-        changes = asdict(record)
-        del changes["id"]
-        values = {**changes, "expected": revision}
-        return self._table.update(record.id, assignments(changes), "#revision = :expected", values) is not None
+    def revise(self, record: AnnotationRecord, revision: str) -> AnnotationRecord | None:
+        new = {name: getattr(record, name) for name in REVISED}
+        values = {**new, "expected": revision}
+        row = self._table.update(record.id, assignments(new), "#revision = :expected", values)
+        return None if row is None else _record(row)
+
+    def change(self, annotation_id: str, changes: Changes) -> AnnotationRecord | None:
+        new: dict[str, Value] = {**changes.columns()}
+        # The row of an upload (`uploads_dynamodb.py`) has no revision.
+        row = self._table.update(
+            annotation_id, assignments(new) or "SET #name = #name", "attribute_exists(#revision)", new
+        )
+        return None if row is None else _record(row)
 
     def get(self, annotation_id: str) -> AnnotationRecord | None:
         row = self._table.get(annotation_id)
-        # The row of an upload (`uploads_dynamodb.py`) has none.
+        # As above.
         return None if row is None or "revision" not in row else _record(row)
 
     def all(self) -> list[AnnotationRecord]:
@@ -38,5 +47,11 @@ class DynamoAnnotations:
         )
 
 
+def _row(record: AnnotationRecord) -> dict[str, Value | None]:
+    return {name: pack(value) if isinstance(value, tuple) else value for name, value in asdict(record).items()}
+
+
 def _record(row: Row) -> AnnotationRecord:
-    return AnnotationRecord(**row)
+    # What is not there was written before there was such a thing.
+    lists: Row = {name: unpack(row[name]) for name in ("tags", "collaborators") if name in row}
+    return AnnotationRecord(**{**row, **lists})

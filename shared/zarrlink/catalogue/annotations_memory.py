@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from zarrlink.catalogue.annotations import AnnotationRecord
+from dataclasses import replace
+
+from zarrlink.catalogue.annotations import REVISED, AnnotationRecord
+from zarrlink.catalogue.changes import Changes
 
 
 class MemoryAnnotations:
@@ -14,12 +17,19 @@ class MemoryAnnotations:
     def add(self, record: AnnotationRecord) -> bool:
         return self._by_id.setdefault(record.id, record) is record
 
-    def replace(self, record: AnnotationRecord, revision: str) -> bool:
+    def revise(self, record: AnnotationRecord, revision: str) -> AnnotationRecord | None:
         known = self._by_id.get(record.id)
         if known is None or known.revision != revision:
-            return False
-        self._by_id[record.id] = record
-        return True
+            return None
+        self._by_id[record.id] = replace(known, **{name: getattr(record, name) for name in REVISED})
+        return self._by_id[record.id]
+
+    def change(self, annotation_id: str, changes: Changes) -> AnnotationRecord | None:
+        known = self._by_id.get(annotation_id)
+        if known is None:
+            return None
+        self._by_id[annotation_id] = replace(known, **changes.given())
+        return self._by_id[annotation_id]
 
     def get(self, annotation_id: str) -> AnnotationRecord | None:
         return self._by_id.get(annotation_id)

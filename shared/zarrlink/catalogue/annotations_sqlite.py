@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, fields
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Final
 
-from zarrlink.catalogue.annotations import AnnotationRecord
+from zarrlink.catalogue.annotations import REVISED, AnnotationRecord
+from zarrlink.catalogue.changes import Changes, pack, unpack
 from zarrlink.sqlite_file import SqliteFile
 
 _COLUMNS: Final = tuple(field.name for field in fields(AnnotationRecord))
@@ -24,29 +26,44 @@ class SqliteAnnotations:
             return (
                 connection.execute(
                     f"INSERT INTO annotations ({', '.join(_COLUMNS)}) VALUES ({places}) ON CONFLICT (id) DO NOTHING",
-                    astuple(record),
+                    _row(record),
                 ).rowcount
                 > 0
             )
 
-    def replace(self, record: AnnotationRecord, revision: str) -> bool:
-        changes = ", ".join(f"{column} = ?" for column in _COLUMNS)
-        with self._file.write() as connection:
-            return (
-                connection.execute(
-                    f"UPDATE annotations SET {changes} WHERE id = ? AND revision = ?",
-                    (*astuple(record), record.id, revision),
-                ).rowcount
-                > 0
-            )
+    def revise(self, record: AnnotationRecord, revision: str) -> AnnotationRecord | None:
+        new = {name: getattr(record, name) for name in REVISED}
+        return self._update(new, "id = ? AND revision = ?", (record.id, revision))
+
+    def change(self, annotation_id: str, changes: Changes) -> AnnotationRecord | None:
+        return self._update(changes.columns(), "id = ?", (annotation_id,))
 
     def get(self, annotation_id: str) -> AnnotationRecord | None:
         rows = self._file.rows(f"{_SELECT} WHERE id = ?", (annotation_id,))
-        return AnnotationRecord(*rows[0]) if rows else None
+        return _record(rows[0]) if rows else None
 
     def all(self) -> list[AnnotationRecord]:
-        return [AnnotationRecord(*row) for row in self._file.rows(f"{_SELECT} ORDER BY name, id")]
+        return [_record(row) for row in self._file.rows(f"{_SELECT} ORDER BY name, id")]
 
     def remove(self, annotation_id: str) -> bool:
         with self._file.write() as connection:
             return connection.execute("DELETE FROM annotations WHERE id = ?", (annotation_id,)).rowcount > 0
+
+    def _update(self, new: Mapping[str, str | int], only_if: str, values: tuple[str, ...]) -> AnnotationRecord | None:
+        assignments = ", ".join(f"{column} = ?" for column in new) or "id = id"
+        with self._file.write() as connection:
+            rows = connection.execute(
+                f"UPDATE annotations SET {assignments} WHERE {only_if} RETURNING {', '.join(_COLUMNS)}",
+                (*new.values(), *values),
+            ).fetchall()
+        return _record(rows[0]) if rows else None
+
+
+def _row(record: AnnotationRecord) -> tuple[str | int, ...]:
+    values = (getattr(record, column) for column in _COLUMNS)
+    return tuple(pack(value) if isinstance(value, tuple) else value for value in values)
+
+
+def _record(row: tuple[Any, ...]) -> AnnotationRecord:
+    facts = dict(zip(_COLUMNS, row, strict=True))
+    return AnnotationRecord(**{**facts, **{name: unpack(facts[name]) for name in ("tags", "collaborators")}})

@@ -2,7 +2,8 @@
 
 Two rows a dataset, written and taken away together:
 
-    <dataset id>          name, location, created_ms
+    <dataset id>          name, location, created_ms, is_renamed (1, or not there), description, tags, owner,
+                          visibility, collaborators
     location#<SHA-256>    dataset
 
 The second makes a location unique. An id is random, not derived from the location: a location that was removed must
@@ -16,8 +17,9 @@ import re
 import secrets
 from typing import Final
 
-from zarrlink.catalogue.interface import DatasetRecord
-from zarrlink.dynamodb_table import DynamoClient, DynamoTable, Row, Value, delete_action, put_new_action
+from zarrlink.catalogue.changes import Changes, pack, unpack
+from zarrlink.catalogue.interface import NOTHING_SAID, DatasetRecord, new_record
+from zarrlink.dynamodb_table import DynamoClient, DynamoTable, Row, Value, assignments, delete_action, put_new_action
 from zarrlink.errors import SourceUnavailable
 
 _DATASET_ID: Final = re.compile(r"[0-9a-f]{24}", re.ASCII)
@@ -30,21 +32,25 @@ class DynamoCatalogue:
     def __init__(self, client: DynamoClient, table: str) -> None:
         self._table = DynamoTable(client, table)
 
-    def register(self, name: str, location: str, now_ms: int) -> DatasetRecord:
-        # Each round sees what another did in the meantime: registered the location, or removed it.
+    def register(
+        self, name: str, location: str, now_ms: int, *, owner: str = "", about: Changes = NOTHING_SAID
+    ) -> DatasetRecord:
+        # Each round sees what another did in the meantime: registered the location, removed it, or gave it a name.
         for _ in range(_ATTEMPTS):
             place = self._table.get(_place(location))
             if place is None:
-                new = DatasetRecord(secrets.token_hex(12), name, location, now_ms)
-                row: dict[str, Value] = {"id": new.id, "name": name, "location": location, "created_ms": now_ms}
+                new = new_record(secrets.token_hex(12), name, location, now_ms, owner=owner, about=about)
                 if self._table.transact(
-                    put_new_action(row), put_new_action({"id": _place(location), "dataset": new.id})
+                    put_new_action(_row(new)), put_new_action({"id": _place(location), "dataset": new.id})
                 ):
                     return new
             else:
                 known = self._table.update(
-                    place["dataset"], "SET #name = :name", "attribute_exists(#id)", {"name": name}
-                )
+                    place["dataset"],
+                    "SET #name = :name",
+                    "attribute_exists(#id) AND attribute_not_exists(#is_renamed)",
+                    {"name": name},
+                ) or self._table.get(place["dataset"])
                 if known is not None:
                     return _record(known)
         raise SourceUnavailable("a location is being registered and removed over and over")
@@ -57,6 +63,15 @@ class DynamoCatalogue:
     def all(self) -> list[DatasetRecord]:
         rows = self._table.scan("attribute_exists(#location)")
         return sorted(map(_record, rows), key=lambda record: (record.name, record.id))
+
+    def change(self, dataset_id: str, changes: Changes) -> DatasetRecord | None:
+        if not _DATASET_ID.fullmatch(dataset_id):
+            return None
+        new: dict[str, Value] = {**changes.columns()}
+        if changes.name is not None:
+            new["is_renamed"] = 1
+        row = self._table.update(dataset_id, assignments(new) or "SET #name = #name", "attribute_exists(#id)", new)
+        return None if row is None else _record(row)
 
     def remove(self, dataset_id: str) -> bool:
         record = self.get(dataset_id)
@@ -71,5 +86,22 @@ def _place(location: str) -> str:
     return "location#" + hashlib.sha256(location.encode()).hexdigest()
 
 
+def _row(record: DatasetRecord) -> dict[str, Value | None]:
+    return {
+        "id": record.id,
+        "name": record.name,
+        "location": record.location,
+        "created_ms": record.created_ms,
+        "is_renamed": 1 if record.is_renamed else None,
+        "description": record.description,
+        "tags": pack(record.tags),
+        "owner": record.owner,
+        "visibility": record.visibility,
+        "collaborators": pack(record.collaborators),
+    }
+
+
 def _record(row: Row) -> DatasetRecord:
-    return DatasetRecord(row["id"], row["name"], row["location"], row["created_ms"])
+    # What is not there was written before there was such a thing.
+    lists: Row = {name: unpack(row[name]) for name in ("tags", "collaborators") if name in row}
+    return DatasetRecord(**{**row, **lists, "is_renamed": "is_renamed" in row})

@@ -3,24 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+from zarrlink.access import Visibility
+from zarrlink.catalogue.changes import Changes
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetRecord:
-    """A registered dataset. `id`: 24 hex digits as WEBKNOSSOS's; `location`: a folder or object-store address."""
+    """A registered dataset. `id`: 24 hex digits as WEBKNOSSOS's; `location`: a folder or object-store address.
+
+    `is_renamed`: whether its name was given by somebody, and so does not follow that of its folder. `owner`: the name of
+    who registered it, "" where that was the operator's command line. Beside these: `zarrlink.access.Shared`.
+    """
 
     id: str
     name: str
     location: str
     created_ms: int
+    is_renamed: bool = False
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    owner: str = ""
+    visibility: Visibility = "organization"
+    collaborators: tuple[str, ...] = ()
+
+
+NOTHING_SAID: Final = Changes()
 
 
 class Catalogue(Protocol):
-    """Datasets by id. Names need not be unique; locations are."""
+    """Datasets by id. Names need not be unique; locations are. Every call is atomic: of concurrent changes none is lost."""
 
-    def register(self, name: str, location: str, now_ms: int) -> DatasetRecord:
-        """The record of a location: the one it has already (with the name brought up to date), or a new one."""
+    def register(
+        self, name: str, location: str, now_ms: int, *, owner: str = "", about: Changes = NOTHING_SAID
+    ) -> DatasetRecord:
+        """The record of a location: the one it has already, or a new one of `owner` with what is said `about` it.
+
+        `name`: of the folder; a record's name is brought up to date with it, unless somebody has given it one. All else
+        of a record that is there stays.
+        """
         ...
 
     def get(self, dataset_id: str) -> DatasetRecord | None: ...
@@ -29,6 +51,16 @@ class Catalogue(Protocol):
         """By name, then id."""
         ...
 
+    def change(self, dataset_id: str, changes: Changes) -> DatasetRecord | None:
+        """The changed record; None where there is none."""
+        ...
+
     def remove(self, dataset_id: str) -> bool:
         """Forget a dataset (its files stay). False where there was none."""
         ...
+
+
+def new_record(dataset_id: str, name: str, location: str, now_ms: int, *, owner: str, about: Changes) -> DatasetRecord:
+    """What `register` adds."""
+    facts = {"name": name, "is_renamed": about.name is not None, **about.given()}
+    return DatasetRecord(id=dataset_id, location=location, created_ms=now_ms, owner=owner, **facts)

@@ -1,20 +1,19 @@
-"""The doors beside the data path: `/api/...` with or without a version, and the files of the link's page."""
+"""The doors beside the data path: `/api/...` with or without a version, and the files of the web pages."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from importlib import resources
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from zarrlink.errors import BodyTooLarge, InvalidRequest, UnknownKey
+from zarrlink.errors import BodyTooLarge, InvalidRequest
 from zarrlink.http import problems
-from zarrlink.http.api import CURRENT_VERSION, OLDEST_VERSION
+from zarrlink.http.cors import UiOrigins, is_preflight
 from zarrlink.http.message import Response
+from zarrlink.http.versions import API_VERSION, CURRENT_VERSION, OLDEST_VERSION
+from zarrlink.http.web_files import WebFiles
 
-API_VERSION: Final = "zarrlink.api_version"
-"""In the scope that the API is given: the version that the address names, None where it names none."""
 _VERSIONED: Final = re.compile(r"/(api|data)/v([0-9]{1,4})(/.*)", re.ASCII)
 _VERSIONS: Final = {str(version) for version in range(OLDEST_VERSION, CURRENT_VERSION + 1)}
 # Room for a scope of 1000 layers with names of 60 characters, or for a link of 200 layers sent back whole.
@@ -22,8 +21,6 @@ MAX_BODY_BYTES: Final = 64 * 1024
 # An annotation with a terabyte of painting does not come through a form.
 MAX_UPLOAD_BYTES: Final = 16 * 2**30
 _UPLOAD: Final = ("POST", "/api/annotations/upload")
-_WEB_FILE: Final = re.compile(r"/web/([a-z0-9_]+\.(js|css))", re.ASCII)
-_WEB_TYPES: Final = {"js": b"text/javascript; charset=utf-8", "css": b"text/css; charset=utf-8"}
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -31,37 +28,58 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class ApiDoor:
-    """An ASGI application: `/api/...` and `/data/...` to `api`, `/web/...` from the package, nothing else.
+    """An ASGI application: `/api/...` and `/data/...` to `api`, `/` and `/web/...` from the package, nothing else.
 
     Bodies longer than `max_body_bytes` are refused before anything else: the framework reads them whole, and only then
     asks who sent them. The one route that takes uploads asks first, and has a limit of its own.
     """
 
     def __init__(
-        self, api: App, *, max_body_bytes: int = MAX_BODY_BYTES, max_upload_bytes: int = MAX_UPLOAD_BYTES
+        self,
+        api: App,
+        *,
+        ui_origins: UiOrigins = UiOrigins(),  # noqa: B008 (frozen)
+        max_body_bytes: int = MAX_BODY_BYTES,
+        max_upload_bytes: int = MAX_UPLOAD_BYTES,
     ) -> None:
         self._api = api
+        self._ui_origins = ui_origins
         self._max_body_bytes = max_body_bytes
         self._max_upload_bytes = max_upload_bytes
-        files = [file for file in resources.files("zarrlink_web").iterdir() if file.name.endswith((".js", ".css"))]
-        self._files = {file.name: file.read_bytes() for file in files}
+        self._files = WebFiles()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._api(scope, receive, send)
+        elif scope["path"].startswith(("/api/", "/data/")):
+            await self._called(scope, receive, send)
+        else:
+            headers = dict(scope["headers"])
+            await send_response(self._files.answer(scope["path"], scope["method"], headers), scope, send)
+
+    async def _called(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        if is_preflight(scope["method"], headers):
+            await send_response(self._ui_origins.preflight(headers[b"origin"]), scope, send)
             return
+
+        async def send_shared(message: MutableMapping[str, Any]) -> None:
+            # Here, outside of everything: errors of the framework's own would have no headers.
+            if message["type"] == "http.response.start":
+                shared = self._ui_origins.headers(tuple(message["headers"]), headers.get(b"origin"))
+                message = {**message, "headers": list(shared)}
+            await send(message)
+
         path = _path(scope)
         versioned = _VERSIONED.fullmatch(path)
         if versioned and versioned[2] not in _VERSIONS:
             sentence = f"API versions {OLDEST_VERSION} to {CURRENT_VERSION} are served, not {versioned[2]}"
-            await send_response(problems.reply(InvalidRequest(sentence)), scope, send)
-        elif path.startswith(("/api/", "/data/")):
-            path = (f"/{versioned[1]}{versioned[3]}" if versioned else path).removesuffix("/")
-            version = int(versioned[2]) if versioned else None
-            inner = {**scope, "path": path, "raw_path": quote(path).encode(), API_VERSION: version}
-            await self._answer(inner, receive, send)
-        else:
-            await send_response(self._file(path, scope["method"]), scope, send)
+            await send_response(problems.reply(InvalidRequest(sentence)), scope, send_shared)
+            return
+        path = (f"/{versioned[1]}{versioned[3]}" if versioned else path).removesuffix("/")
+        version = int(versioned[2]) if versioned else None
+        inner = {**scope, "path": path, "raw_path": quote(path).encode(), API_VERSION: version}
+        await self._answer(inner, receive, send_shared)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = self._max_upload_bytes if (scope["method"], scope["path"]) == _UPLOAD else self._max_body_bytes
@@ -73,19 +91,6 @@ class ApiDoor:
             # Whoever would read a file for it may want to know.
             inner = {**scope, "method": method, "zarrlink.is_head": exchange.is_head}
             await self._api(inner, exchange.receive, exchange.send)
-
-    def _file(self, path: str, method: str) -> Response:
-        file = _WEB_FILE.fullmatch(path)
-        if file is None or file[1] not in self._files or method not in ("GET", "HEAD"):
-            return problems.reply(UnknownKey("there is nothing at this address"))
-        body = self._files[file[1]]
-        headers = (
-            (b"content-type", _WEB_TYPES[file[2]]),
-            (b"content-length", b"%d" % len(body)),
-            (b"cache-control", b"no-cache"),
-            (b"x-content-type-options", b"nosniff"),
-        )
-        return Response(200, headers, body)
 
 
 class _Exchange:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -91,9 +91,14 @@ class LayerAddresses(BaseModel):
 
 
 class LinkBody(BaseModel):
-    """A link, as only its owner sees it. `accessToken` is the secret in its addresses; `page` is the one to share."""
+    """A link. `accessToken` is the secret in its addresses; `page` is the one to share.
+
+    An owner of some of what it opens may not read the rest (somebody's private annotation of the owner's dataset, say): then
+    the secret, addresses, layers and ids of what is not the owner's to read are not told. They are empty, or null.
+    """
 
     id: str
+    owner: str = Field(description="Who made it.")
     annotation: str | None
     dataset: str
     accessToken: str  # noqa: N815
@@ -105,50 +110,16 @@ class LinkBody(BaseModel):
     page: str
     layers: list[LayerAddresses]
     leftOut: list[str] = Field([], description="Why layers of the dataset are not in the link; only when it is made.")  # noqa: N815
+    uses: int = Field(
+        0, description="At most so often a layer was opened by it: GETs of metadata documents, added up now and then."
+    )
+    lastUsed: int | None = Field(None, description="When the last of them was, in ms since 1970; null: none was.")  # noqa: N815
 
 
 class BuildInfo(BaseModel):
     """The part of WEBKNOSSOS's answer that its library reads."""
 
     httpApiVersioning: dict[str, int]  # noqa: N815
-
-
-class DatasetBody(BaseModel):
-    """A dataset that links can be made to."""
-
-    id: str
-    name: str
-    tags: list[str] = []
-
-
-class AnnotationLayerBody(BaseModel):
-    """A layer of an annotation, as WEBKNOSSOS lists it."""
-
-    tracingId: str  # noqa: N815
-    typ: str
-    name: str
-
-
-class AnnotationBody(BaseModel):
-    """An imported annotation; `annotationLayers` only where one is asked for. Times in ms since 1970."""
-
-    id: str
-    typ: str
-    name: str
-    description: str
-    owner: dict[str, str]
-    dataSetId: str | None  # noqa: N815
-    created: int
-    modified: int
-    state: str
-    annotationLayers: list[AnnotationLayerBody]  # noqa: N815
-
-
-class UploadedBody(BaseModel):
-    """WEBKNOSSOS's answer to an upload."""
-
-    annotation: dict[str, str]
-    messages: list[dict[str, str]]
 
 
 class Message(BaseModel):
@@ -158,17 +129,19 @@ class Message(BaseModel):
 
 
 class ProblemBody(BaseModel):
-    """RFC 9457. `instance` ties the answer to the server's log."""
+    """RFC 9457. `instance` ties the answer to the server's log; `messages` says the same in WEBKNOSSOS's manner."""
 
     type: str
     title: str
     status: int
     detail: str
     instance: str
+    messages: list[dict[str, str]]
 
 
 PROBLEM_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": ProblemBody, "content": {PROBLEM_JSON: {}}} for status in (400, 401, 404, 405, 413, 422, 502, 503)
+    status: {"model": ProblemBody, "content": {PROBLEM_JSON: {}}}
+    for status in (400, 401, 403, 404, 405, 413, 422, 502, 503)
 }
 """What every route may answer beside what it is for."""
 
@@ -180,6 +153,7 @@ def link_body(link: Link, keys: KeyRing, public_url: str, left_out: Sequence[str
     view = link.view
     return LinkBody(
         id=link.id,
+        owner=link.owner,
         annotation=view.annotation or None,
         dataset=view.dataset,
         accessToken=token,
@@ -199,4 +173,21 @@ def link_body(link: Link, keys: KeyRing, public_url: str, left_out: Sequence[str
             for name in view.layers
         ],
         leftOut=list(left_out),
+        uses=link.uses,
+        lastUsed=link.last_used_ms,
+    )
+
+
+def untold(body: LinkBody, known: Collection[str]) -> LinkBody:
+    """The same without what opens it, and with none but the `known` ids."""
+    hidden: dict[str, Any] = {"layers": [], "mappings": None}
+    return body.model_copy(
+        update={
+            "accessToken": "",
+            "page": "",
+            "layers": [],
+            "scope": body.scope.model_copy(update=hidden),
+            "dataset": body.dataset if body.dataset in known else "",
+            "annotation": body.annotation if body.annotation in known else None,
+        }
     )

@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from zarrlink.arrays.volume import Volume
-from zarrlink.catalogue.interface import Catalogue
 from zarrlink.errors import CorruptFile, InvalidRequest, SourceChanged, UnknownKey
 from zarrlink.geometry import MAX_COORDINATE, Mag, Vec3
 from zarrlink.http.api_models import PROBLEM_ANSWERS
-from zarrlink.http.sign_in import signed_in
+from zarrlink.http.found import ReadableDataset
 from zarrlink.library import Library, Subject
 from zarrlink.opening.opened import Witness, are_unchanged
 
@@ -41,13 +40,13 @@ class _Box:
     voxel_bytes: int
 
 
-def create_cutout_routes(library: Library, catalogue: Catalogue) -> APIRouter:
+def create_cutout_routes(library: Library) -> APIRouter:
     """The routes, below /data."""
-    routes = APIRouter(prefix="/data", dependencies=[Depends(signed_in)], responses=PROBLEM_ANSWERS)
+    routes = APIRouter(prefix="/data", responses=PROBLEM_ANSWERS)
 
     @routes.get("/datasets/{dataset_id}/layers/{layer}/data", summary="The voxels of a box, as WEBKNOSSOS sends them")
     async def cutout(
-        dataset_id: str,
+        record: ReadableDataset,
         layer: str,
         x: Whole,
         y: Whole,
@@ -62,9 +61,6 @@ def create_cutout_routes(library: Library, catalogue: Catalogue) -> APIRouter:
         # Other voxels than those that are stored: never in silence.
         if half_byte or mapping_name:
             raise InvalidRequest("halfByte and mappingName are not served here; a link can be made under a mapping")
-        record = catalogue.get(dataset_id)
-        if record is None:
-            raise UnknownKey("there is no such dataset")
         level = Mag.parse(mag)
         found = await library.volumes(Subject(record), layer)
         volume = found.volumes.get(level)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import RedirectResponse, Response
 
+from zarrlink.access import Act, may
 from zarrlink.catalogue.interface import Catalogue
 from zarrlink.errors import CorruptFile, InvalidRequest, LinkGone, UnknownKey
 from zarrlink.exports.args import ExportArgs
@@ -35,6 +36,7 @@ from zarrlink.http.result_file import file_response
 from zarrlink.http.sign_in import SignedIn, SignedInAnyway, signed_in
 from zarrlink.jobs.model import Job
 from zarrlink.jobs.service import JobService, TiffRequest
+from zarrlink.users.interface import User
 
 OpenResult = Callable[[Job, str], Path]
 """Where the result of a job lies on this machine, or the file beside it with that suffix."""
@@ -79,20 +81,20 @@ def add_job_routes(  # noqa: C901 (a list of routes)
 ) -> None:
     """Add the routes to the API's."""
 
-    def show(job: Job) -> JobBody:
-        return job_body(job, now_ms(), lambda dataset: _name(catalogue, dataset))
+    def show(job: Job, user: User) -> JobBody:
+        return job_body(job, now_ms(), lambda dataset: _name(catalogue, user, dataset))
 
     @api.post(
         "/jobs/run/exportTiff/{dataset_id}", summary="Export a box of a layer as OME-TIFF or as a zipped TIFF stack"
     )
     async def export_tiff(wanted: _Wanted, user: SignedIn, key: _Key = None) -> JobBody:
-        return show(await service.submit_tiff(user.name, wanted, key))
+        return show(await service.submit_tiff(user, wanted, key), user)
 
     @api.get(
         "/jobs/run/exportTiff/{dataset_id}/estimate", summary="What such an export comes to; takes what that takes"
     )
     async def estimate(wanted: _Wanted, user: SignedIn) -> EstimateBody:
-        return estimate_body(await service.estimate(user.name, wanted))
+        return estimate_body(await service.estimate(user, wanted))
 
     @api.post("/jobs/run/exportAnnotation/{annotation_id}", summary="Make an annotation's download, whatever its size")
     async def export_annotation(
@@ -101,7 +103,7 @@ def add_job_routes(  # noqa: C901 (a list of routes)
         data_format: Annotated[Literal["wkw", "zarr3"], Query(alias="volumeDataZipFormat")] = "wkw",
         key: _Key = None,
     ) -> JobBody:
-        return show(await service.submit_download(user.name, annotation_id, data_format, key))
+        return show(await service.submit_download(user, annotation_id, data_format, key), user)
 
     @api.get("/jobs", summary="Your jobs, newest first")
     def listed(
@@ -109,7 +111,7 @@ def add_job_routes(  # noqa: C901 (a list of routes)
         command: str | None = None,
         skip: Annotated[bool, Query(alias="skipForDeletedDatasets")] = False,  # noqa: FBT002
     ) -> list[JobBody]:
-        names = {record.id: record.name for record in catalogue.all()}
+        names = {record.id: record.name for record in catalogue.all() if may(user, Act.READ, record)}
         mine = [job_body(job, now_ms(), names.get) for job in service.of_owner(user.name)]
         chosen = [body for body in mine if command in (None, body.command)]
         gone = {body.id for body in mine if body.commandArgs["dataset_id"] not in (None, *names)}
@@ -123,15 +125,16 @@ def add_job_routes(  # noqa: C901 (a list of routes)
 
     @api.get("/jobs/{job_id}", summary="One of your jobs")
     def one(job_id: str, user: SignedIn) -> JobBody:
-        return show(service.get(user.name, job_id))
+        return show(service.get(user.name, job_id), user)
 
     @api.patch("/jobs/{job_id}/cancel", summary="Cancel a job that has not ended")
     def cancel(job_id: str, user: SignedIn) -> JobBody:
-        return show(service.cancel(user.name, job_id))
+        return show(service.cancel(user.name, job_id), user)
 
     @api.patch("/jobs/{job_id}/retry", summary="Try a job again that failed or was cancelled")
     def retry(job_id: str, user: SignedIn) -> JobBody:
-        return show(service.retry(user.name, job_id))
+        service.check_readable(user, job_id)
+        return show(service.retry(user.name, job_id), user)
 
     @api.delete("/jobs/{job_id}", summary="Remove a job that has ended, and its result")
     def remove(job_id: str, user: SignedIn) -> Message:
@@ -259,6 +262,7 @@ def _bad_coordinates() -> InvalidRequest:
     return InvalidRequest('additionalCoordinates is JSON such as [{"name":"t","value":3}], each axis once')
 
 
-def _name(catalogue: Catalogue, dataset: str) -> str | None:
+def _name(catalogue: Catalogue, user: User, dataset: str) -> str | None:
+    """None for one that is not there for the user any more."""
     record = catalogue.get(dataset) if dataset else None
-    return None if record is None else record.name
+    return None if record is None or not may(user, Act.READ, record) else record.name

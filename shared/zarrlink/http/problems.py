@@ -30,7 +30,10 @@ class Problem:
 # fill value. 503 makes them try again.
 TABLE: Final[dict[type[BaseException], Problem]] = {
     errors.InvalidRequest: Problem(400, "invalid-request", "The request makes no sense"),
-    errors.NotSignedIn: Problem(401, "not-signed-in", "A user token is needed"),
+    errors.NotSignedIn: Problem(
+        401, "not-signed-in", "A user token is needed", headers=((b"www-authenticate", b'Bearer realm="zarrlink"'),)
+    ),
+    errors.NotPermitted: Problem(403, "not-permitted", "This is for others to do"),
     errors.UnknownKey: Problem(404, "unknown-key", "There is nothing at this address"),
     errors.MethodNotAllowed: Problem(405, "method-not-allowed", "The method is not accepted here"),
     errors.LinkGone: Problem(410, "link-gone", "The link does not open this"),
@@ -43,6 +46,9 @@ TABLE: Final[dict[type[BaseException], Problem]] = {
     errors.TooManyJobs: Problem(429, "too-many-jobs", "Too many jobs run at the same time"),
     errors.CorruptFile: Problem(502, "damaged-source", "The stored data is damaged", logging.ERROR),
     errors.NotReady: Problem(503, "not-ready", "It is being made", logging.DEBUG, ((b"retry-after", b"5"),)),
+    errors.SignInUnavailable: Problem(
+        503, "sign-in-unavailable", "Nobody can be signed in", logging.ERROR, ((b"retry-after", b"5"),)
+    ),
     errors.SourceChanged: Problem(
         503, "source-changing", "The stored data is being replaced", logging.WARNING, ((b"retry-after", b"2"),)
     ),
@@ -70,6 +76,8 @@ def problem_body(problem: Problem, detail: str, instance: str) -> bytes:
             "status": problem.status,
             "detail": detail,
             "instance": instance,
+            # Where WEBKNOSSOS's UI and library look for it.
+            "messages": [{"error": detail}],
         }
     ).encode()
 

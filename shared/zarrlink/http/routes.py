@@ -35,7 +35,8 @@ _NOT_FOUND: Final = problems.problem_body(
 @dataclass(frozen=True, slots=True)
 class DataPath:
     """What the data path needs. `now_ms`: ms since 1970. `viewer_max_age_s`: how long a browser may keep a chunk.
-    `page_html`: the link page, which fetches its facts as JSON from its own address."""
+    `page_html`: the link page, which fetches its facts as JSON from its own address. `opened` is told the link's id at each
+    answered GET of a metadata document of a layer (see `Uses`), never at a chunk."""
 
     keys: KeyRing
     links: LinkStore
@@ -43,6 +44,7 @@ class DataPath:
     now_ms: Callable[[], int]
     page_html: bytes
     viewer_max_age_s: int = 300
+    opened: Callable[[str], None] | None = None
 
     async def respond(self, request: Request) -> Response:
         """The reply to any request below /zarr/. Never raises."""
@@ -100,6 +102,8 @@ class DataPath:
         served = await self.streamer.answer(Place(link.view, link.geometry, dialect, name, key), want)
         if served is None:
             return self._absent(head=not want.body)
+        if served.kind == "metadata" and want.body and self.opened is not None:
+            self.opened(link.id)
         return reply_served(served, self._cache_control(served.kind))
 
     def _cache_control(self, kind: Literal["metadata", "chunk"]) -> bytes:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from zarrlink.annotations.large_uploads import ADDRESS_S, MAX_PARTS, LargeUploads
-from zarrlink.catalogue.interface import Catalogue
 from zarrlink.catalogue.uploads_dynamodb import UploadRecord
-from zarrlink.errors import InvalidRequest
+from zarrlink.http.annotation_api import dataset_of_upload
 from zarrlink.http.api_models import Message
 from zarrlink.http.sign_in import SignedIn
+
+if TYPE_CHECKING:
+    from zarrlink.http.api import ApiServices
 
 _GIVEN = ConfigDict(strict=True, extra="forbid")
 
@@ -74,14 +75,13 @@ class UploadBody(BaseModel):
     message: str | None
 
 
-def add_upload_routes(api: APIRouter, uploads: LargeUploads, catalogue: Catalogue, now_ms: Callable[[], int]) -> None:
+def add_upload_routes(api: APIRouter, services: ApiServices, uploads: LargeUploads) -> None:
     """Add the routes to the API's."""
 
     @api.post("/annotations/uploads", summary="Announce a large upload, and get addresses for its parts")
     def begin(body: NewUploadBody, user: SignedIn) -> OpenedUploadBody:
-        if body.datasetId and catalogue.get(body.datasetId) is None:
-            raise InvalidRequest("there is no dataset of this datasetId")
-        now = now_ms()
+        dataset_of_upload(services, user, body.datasetId)
+        now = services.now_ms()
         opened = uploads.begin(user.name, body.name, body.bytes, body.datasetId or "", now)
         return OpenedUploadBody(
             id=opened.record.id,

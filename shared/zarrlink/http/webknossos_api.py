@@ -1,7 +1,7 @@
 """What the `webknossos` library asks of a server before it reads: who one is, and what a dataset consists of.
 
-For one machine, like the voxels that follow (`cutout_api`, `webknossos_zarr`). A dataset is described by what can be
-read of it here, without the folders that it lies in.
+The voxels that follow (`cutout_api`, `webknossos_zarr`) are for one machine. A dataset is described by what can be read of
+it here, without the folders that it lies in.
 """
 
 from __future__ import annotations
@@ -11,34 +11,29 @@ from typing import Any, Final
 
 from fastapi import APIRouter, Depends, Request
 
-from zarrlink.catalogue.interface import Catalogue, DatasetRecord
+from zarrlink.access import Act, may
+from zarrlink.catalogue.interface import Catalogue
 from zarrlink.errors import UnknownKey, UnsupportedLayer, ZarrlinkError
 from zarrlink.formats.zarr_keys import Dialect
-from zarrlink.http.api_door import API_VERSION
 from zarrlink.http.api_models import PROBLEM_ANSWERS
-from zarrlink.http.sign_in import SignedIn, signed_in
-from zarrlink.http.webknossos_documents import ORGANIZATION, data_source, is_said
+from zarrlink.http.dataset_api import dataset_body
+from zarrlink.http.found import ReadableDataset
+from zarrlink.http.sign_in import SignedIn, SignedInOrNot, not_signed_in, signed_in
+from zarrlink.http.versions import API_VERSION
+from zarrlink.http.webknossos_documents import data_source, is_said
+from zarrlink.http.webknossos_facts import ORGANIZATION, STORE_NAME, store_facts
 from zarrlink.layer import Layer
 from zarrlink.library import Library, Subject
 
 # Up to this version of the API, arrays below /data/zarr are of Zarr v2.
 _LAST_OF_ZARR_V2: Final = 14
-STORE_NAME: Final = "zarrlink"
 NO_WORDS: Final = "it has channels or axes that WEBKNOSSOS has no words for"
 Json = dict[str, Any]
 
 
 def create_webknossos_routes(library: Library, catalogue: Catalogue, public_url: str) -> APIRouter:
     """The routes, below /api. `public_url`: as in ApiServices."""
-    routes = APIRouter(prefix="/api", dependencies=[Depends(signed_in)], responses=PROBLEM_ANSWERS)
-
-    def dataset(dataset_id: str) -> DatasetRecord:
-        record = catalogue.get(dataset_id)
-        if record is None:
-            raise UnknownKey("there is no such dataset")
-        return record
-
-    found = Depends(dataset)
+    routes = APIRouter(prefix="/api", responses=PROBLEM_ANSWERS)
 
     @routes.get("/user", summary="Who you are")
     def user(user: SignedIn) -> Json:
@@ -51,60 +46,44 @@ def create_webknossos_routes(library: Library, catalogue: Catalogue, public_url:
             "created": user.created_ms,
             "lastActivity": user.created_ms,
             "isActive": True,
-            "isAdmin": False,
+            "isAdmin": user.is_admin,
             "isDatasetManager": False,
             "teams": [],
             "experiences": {},
         }
 
     @routes.get("/datasets/{dataset_id}", summary="A dataset and its layers, as far as they can be read")
-    async def one(request: Request, record: DatasetRecord = found) -> Json:
+    async def one(request: Request, record: ReadableDataset, who: SignedInOrNot) -> Json:
         layers, unavailable = await readable_layers(library, Subject(record))
         return {
-            "id": record.id,
-            "name": record.name,
-            "directoryName": record.name,
-            "description": None,
+            **dataset_body(record, who).model_dump(),
             "owningOrganization": ORGANIZATION,
-            "isPublic": False,
             "allowedTeams": [],
             "folderId": "",
-            "tags": [],
             "metadata": [],
-            "created": record.created_ms,
-            "dataStore": _store(public_url),
+            "dataStore": store_facts(public_url),
             "dataSource": data_source(record.name, layers, spoken_dialect(request)),
             "unavailable": unavailable,
         }
 
     @routes.get("/datasets/disambiguate/{organization}/{name}/toId", summary="The dataset of a name")
-    def to_id(organization: str, name: str) -> Json:
-        named = [record for record in catalogue.all() if record.name == name and organization == ORGANIZATION]
+    def to_id(organization: str, name: str, who: SignedInOrNot) -> Json:
+        readable = [record for record in catalogue.all() if may(who, Act.READ, record)]
+        named = [record for record in readable if record.name == name and organization == ORGANIZATION]
         if not named:
-            raise UnknownKey("there is no such dataset")
+            raise not_signed_in() if who is None else UnknownKey("there is no such dataset")
         record = named[0]
         return {"id": record.id, "name": name, "directoryName": name, "organization": ORGANIZATION}
 
-    @routes.get("/datastores", summary="Where voxels are read")
+    @routes.get("/datastores", summary="Where voxels are read", dependencies=[Depends(signed_in)])
     def stores() -> list[Json]:
-        return [_store(public_url)]
+        return [store_facts(public_url)]
 
-    @routes.get("/tracingstore", summary="Where annotations are read")
-    def tracing_store() -> Json:
+    @routes.get("/tracingstore", summary="Where annotations are read", dependencies=[Depends(signed_in)])
+    def tracingstore_facts() -> Json:
         return {"name": STORE_NAME, "url": public_url}
 
     return routes
-
-
-def _store(public_url: str) -> Json:
-    return {
-        "name": STORE_NAME,
-        "url": public_url,
-        "isScratch": False,
-        "allowsUpload": False,
-        "jobsEnabled": False,
-        "jobsSupportedByAvailableWorkers": [],
-    }
 
 
 def spoken_dialect(request: Request) -> Dialect:

@@ -1,4 +1,4 @@
-"""Datasets and annotations as WEBKNOSSOS streams them to its own library: Zarr below /data, signed in.
+"""Datasets and annotations as WEBKNOSSOS streams them to its own library: Zarr below /data, to whoever may read them.
 
 Arrays (c, x, y, z) that begin at voxel 0, in raw chunks of 32^3: what `Dataset.open_remote` of the library reads. `zarr`
 is Zarr v2 up to version 14 of the API and v3 from then on, `zarr3_experimental` v3 in any: as upstream. Links serve the
@@ -16,14 +16,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from numpy.typing import NDArray
 
-from zarrlink.catalogue.interface import Catalogue
 from zarrlink.errors import CorruptFile, SourceChanged, UnknownKey, UnsupportedLayer
 from zarrlink.formats.zarr_keys import Dialect
 from zarrlink.formats.zarr_v2 import GROUP
 from zarrlink.geometry import Mag, vec3
-from zarrlink.http.annotation_api import Mine
 from zarrlink.http.api_models import PROBLEM_ANSWERS
-from zarrlink.http.sign_in import signed_in
+from zarrlink.http.found import StreamedAnnotation, StreamedDataset
 from zarrlink.http.webknossos_api import NO_WORDS, readable_layers, spoken_dialect
 from zarrlink.http.webknossos_documents import SIDE, array_documents, data_source, group_documents, is_said
 from zarrlink.library import Library, Subject
@@ -35,18 +33,15 @@ _DOCUMENTS: Final = (".zarray", ".zattrs", ".zgroup", "zarr.json")
 Json = dict[str, Any]
 
 
-def create_zarr_routes(library: Library, catalogue: Catalogue) -> APIRouter:
+def create_zarr_routes(library: Library) -> APIRouter:
     """The routes, below /data."""
-    routes = APIRouter(prefix="/data", dependencies=[Depends(signed_in)], responses=PROBLEM_ANSWERS)
+    routes = APIRouter(prefix="/data", responses=PROBLEM_ANSWERS)
 
-    def dataset(dataset_id: str) -> Subject:
-        record = catalogue.get(dataset_id)
-        if record is None:
-            raise UnknownKey("there is no such dataset")
-        return Subject(record)
+    def dataset(subject: StreamedDataset) -> Subject:
+        return subject
 
-    def annotation(record: Mine) -> Subject:
-        return Subject(catalogue.get(record.dataset) if record.dataset else None, record)
+    def annotation(subject: StreamedAnnotation) -> Subject:
+        return subject
 
     for word, dialect in (("zarr", spoken_dialect), ("zarr3_experimental", _zarr3)):
         _add(routes, f"/{word}/{{dataset_id}}", dataset, library, dialect)

@@ -11,6 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from zarrlink.access import Act, may
+from zarrlink.catalogue.annotations import AnnotationRecord
+from zarrlink.catalogue.interface import DatasetRecord
 from zarrlink.errors import (
     CorruptFile,
     InvalidRequest,
@@ -29,6 +32,7 @@ from zarrlink.jobs.limits import JobLimits
 from zarrlink.jobs.model import ENDED, Job
 from zarrlink.jobs.names import annotation_file_name, export_file_name
 from zarrlink.library import Library, Subject
+from zarrlink.users.interface import User
 from zarrlink.view import View
 
 ExportKind = Literal["ome_tiff", "tiff_stack"]
@@ -38,6 +42,7 @@ _BYTES_PER_SECOND: Final = 80e6
 _OVERHEAD_S: Final = 3
 _CHANGES: Final = 5
 _WIDE: Final = ("uint64", "int64")
+_NOT_THERE: Final = "there is no such dataset or annotation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +88,18 @@ class JobService:
         self._now_ms = now_ms
         self.limits = limits
 
-    async def estimate(self, owner: str, request: TiffRequest) -> Estimate:
+    async def estimate(self, user: User, request: TiffRequest) -> Estimate:
         """Raises as `submit_tiff`, but for the number of jobs."""
-        return (await self._look(owner, request)).estimate
+        return (await self._look(user, request)).estimate
 
-    async def submit_tiff(self, owner: str, request: TiffRequest, key: str | None = None) -> Job:
+    async def submit_tiff(self, user: User, request: TiffRequest, key: str | None = None) -> Job:
         """The job that does it: a new one, or the one that did or does the same from the same data.
 
         `key`: of the caller's choice; the same key is the same job, and another key another. Raises UnknownKey for a dataset
-        or annotation that is not there for the owner, InvalidRequest, ExportTooLarge and UnsupportedLayer for what cannot be
+        or annotation that is not there for the user, InvalidRequest, ExportTooLarge and UnsupportedLayer for what cannot be
         exported, CorruptFile for damaged data, TooManyJobs.
         """
-        looked = await self._look(owner, request)
+        looked = await self._look(user, request)
         spec, estimate, subject = looked.spec, looked.estimate, looked.subject
         # All that was left open is told with the job.
         extra = tuple(sorted(zip(spec.source.axes, spec.request.extra, strict=True)))
@@ -103,7 +108,7 @@ class JobService:
         now = self._now_ms()
         job = Job(
             id=secrets.token_hex(12),
-            owner=owner,
+            owner=user.name,
             kind=request.kind,
             dataset="" if subject.dataset is None else subject.dataset.id,
             annotation=request.annotation,
@@ -117,10 +122,10 @@ class JobService:
         return await asyncio.to_thread(self._submit, job, spec.source.revision, key)
 
     async def submit_download(
-        self, owner: str, annotation: str, volume_format: Literal["wkw", "zarr3"], key: str | None = None
+        self, user: User, annotation: str, volume_format: Literal["wkw", "zarr3"], key: str | None = None
     ) -> Job:
         """The same for an annotation as WEBKNOSSOS downloads it."""
-        subject = self._subject(owner, "", annotation)
+        subject = self._subject(user, "", annotation)
         _, manifest = await self._library.manifest(subject)
         name, revision = (
             ("", "") if subject.annotation is None else (subject.annotation.name, subject.annotation.revision)
@@ -128,7 +133,7 @@ class JobService:
         now = self._now_ms()
         job = Job(
             id=secrets.token_hex(12),
-            owner=owner,
+            owner=user.name,
             kind="annotation_wkw",
             dataset="" if subject.dataset is None else subject.dataset.id,
             annotation=annotation,
@@ -212,14 +217,14 @@ class JobService:
         """Where a result, or a file beside it, can be fetched without signing in, for minutes. A secret."""
         return self._engine.address(job, suffix)
 
-    async def _look(self, owner: str, request: TiffRequest) -> _Looked:
+    async def _look(self, user: User, request: TiffRequest) -> _Looked:
         # NumPy comes with these.
         from zarrlink.exports.plan import check_box, expected_bytes, make_plan
         from zarrlink.exports.sampling import sample
         from zarrlink.exports.source import export_spec
         from zarrlink.exports.steps import tiers
 
-        subject = self._subject(owner, request.dataset, request.annotation)
+        subject = self._subject(user, request.dataset, request.annotation)
         spec, volume = await export_spec(self._library, subject, request.kind, request.args, self.limits.store)
         check_box(spec)
         self.limits.check_size(spec)
@@ -233,20 +238,37 @@ class JobService:
         estimate = Estimate(expected_bytes(plan), seconds, plan.box.size, plan.units)
         return _Looked(sampled, estimate, subject, spec.request.wide if spec.source.dtype in _WIDE else None)
 
-    def _subject(self, owner: str, dataset: str, annotation: str) -> Subject:
-        """Raises UnknownKey, InvalidRequest."""
+    def _subject(self, user: User, dataset: str, annotation: str) -> Subject:
+        """An annotation is without its dataset where that is not there for the user. Raises UnknownKey, InvalidRequest."""
         try:
             found = self._library.subject(View("" if annotation else dataset, ("-",), annotation=annotation))
-            if found.annotation is not None and found.annotation.dataset:
-                found = self._library.subject(View(found.annotation.dataset, ("-",), annotation=annotation))
         except LinkGone as error:
-            raise UnknownKey("there is no such dataset or annotation") from error
-        if found.annotation is not None:
-            if found.annotation.owner != owner:
-                raise UnknownKey("there is no such dataset or annotation")
-            if dataset not in ("", found.annotation.dataset, annotation):
-                raise InvalidRequest("the annotation is of another dataset than the one that is named")
-        return found
+            raise UnknownKey(_NOT_THERE) from error
+        of = found.annotation or found.dataset
+        if of is None or not may(user, Act.READ, of):
+            raise UnknownKey(_NOT_THERE)
+        if found.annotation is None:
+            return found
+        below = self._below(user, found.annotation)
+        if dataset not in ("", annotation, below and below.id):
+            raise InvalidRequest("the annotation is of another dataset than the one that is named")
+        return replace(found, dataset=below)
+
+    def _below(self, user: User, annotation: AnnotationRecord) -> DatasetRecord | None:
+        if not annotation.dataset:
+            return None
+        try:
+            found = self._library.subject(View(annotation.dataset, ("-",))).dataset
+        except LinkGone:
+            return None
+        return found if found is not None and may(user, Act.READ, found) else None
+
+    def check_readable(self, user: User, job_id: str) -> None:
+        """Before another attempt. Raises UnknownKey where what the job reads is not there for the user any more."""
+        job = self.get(user.name, job_id)
+        found = self._subject(user, "" if job.annotation else job.dataset, job.annotation)
+        if job.dataset and found.dataset is None:
+            raise UnknownKey(_NOT_THERE)
 
     def _submit(self, job: Job, revision: str, key: str | None) -> Job:
         what = _what(job)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
 from zarrlink.aws_tables import BY_OWNER
 from zarrlink.dynamodb_table import DynamoClient, DynamoTable, Row, Value, assignments
 from zarrlink.links.interface import KEEP, Keep
-from zarrlink.links.model import Link
+from zarrlink.links.model import Link, Uses
 from zarrlink.view import View
 
 # How long a row outlives its link: in the owner's list, and for an expiry to be extended.
 KEPT_S: Final = 30 * 24 * 3600
 _NOT_REVOKED: Final = "attribute_not_exists(#revoked_ms)"
 _ALIVE: Final = f"attribute_exists(#id) AND {_NOT_REVOKED}"
+_LATER: Final = "(attribute_not_exists(#last_used_ms) OR #last_used_ms < :last_used_ms)"
 
 
 class DynamoLinks:
@@ -39,6 +41,9 @@ class DynamoLinks:
             "created_ms": link.created_ms,
             "expires_ms": link.expires_ms,
             "revoked_ms": link.revoked_ms,
+            # Not there until it is used.
+            "uses": link.uses or None,
+            "last_used_ms": link.last_used_ms,
             "ttl": _ttl(link.expires_ms),
         }
         if not self._table.put_new(row):
@@ -81,6 +86,14 @@ class DynamoLinks:
         change = "SET #revoked_ms = :revoked_ms, #ttl = if_not_exists(#ttl, :ttl)"
         return self._update(link_id, owner, change, {"revoked_ms": now_ms, "ttl": now_ms // 1000 + KEPT_S})
 
+    def count(self, uses: Mapping[str, Uses]) -> None:
+        for link_id, (openings, last_ms) in uses.items():
+            change = "SET #last_used_ms = :last_used_ms ADD #uses :uses"
+            values: dict[str, Value] = {"uses": openings, "last_used_ms": last_ms}
+            if self._table.update(link_id, change, f"{_ALIVE} AND {_LATER}", values) is None:
+                # Another has counted a later one; or there is no such link, and an update must not make one.
+                self._table.update(link_id, "ADD #uses :uses", _ALIVE, {"uses": openings})
+
     def _update(self, link_id: str, owner: str | None, change: str, values: dict[str, Value]) -> Link | None:
         condition = _ALIVE
         if owner is not None:
@@ -104,6 +117,8 @@ def _link(row: Row) -> Link:
         created_ms=row["created_ms"],
         expires_ms=row.get("expires_ms"),
         revoked_ms=row.get("revoked_ms"),
+        uses=row.get("uses", 0),
+        last_used_ms=row.get("last_used_ms"),
     )
 
 

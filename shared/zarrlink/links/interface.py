@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal, Protocol
 
-from zarrlink.links.model import Link
+from zarrlink.links.model import Link, Uses
 
 
 class Keep:
@@ -47,4 +48,8 @@ class LinkStore(Protocol):
 
     def revoke(self, link_id: str, owner: str | None, now_ms: int) -> Link | None:
         """The revoked link; None where there is none that was not revoked already. There is no way back."""
+        ...
+
+    def count(self, uses: Mapping[str, Uses]) -> None:
+        """Add openings to links, by id. One that is revoked, or not there any more, stays as it is."""
         ...

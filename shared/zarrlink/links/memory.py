@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
 from zarrlink.links.interface import KEEP, Keep
-from zarrlink.links.model import Link
+from zarrlink.links.model import Link, Uses
 
 
 class MemoryLinks:
@@ -53,6 +54,13 @@ class MemoryLinks:
             return None
         self._links[link_id] = replace(link, revoked_ms=now_ms)
         return self._links[link_id]
+
+    def count(self, uses: Mapping[str, Uses]) -> None:
+        for link_id, (openings, last_ms) in uses.items():
+            link = self._alive(link_id, None)
+            if link is not None:
+                last = max(last_ms, link.last_used_ms or 0)
+                self._links[link_id] = replace(link, uses=link.uses + openings, last_used_ms=last)
 
     def _alive(self, link_id: str, owner: str | None) -> Link | None:
         link = self._links.get(link_id)

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from zarrlink.errors import InvalidRequest, LinkGone
 from zarrlink.view import View
@@ -23,6 +23,7 @@ class Link:
     """A row of the link table. Times in ms since 1970, UTC. It holds no secret: the token is made from the id and a key.
 
     `geometry`: layer -> fingerprint of its geometry when the link was made. `expires_ms` None: never.
+    `uses`: openings that were counted, `last_used_ms` when the last of them was; None: none was.
     """
 
     id: str
@@ -34,6 +35,8 @@ class Link:
     created_ms: int
     expires_ms: int | None
     revoked_ms: int | None = None
+    uses: int = 0
+    last_used_ms: int | None = None
 
     def is_expired(self, now_ms: int) -> bool:
         return self.expires_ms is not None and self.expires_ms < now_ms
@@ -44,6 +47,17 @@ class Link:
             raise LinkGone("revoked")
         if self.is_expired(now_ms):
             raise LinkGone("expired")
+
+
+class Uses(NamedTuple):
+    """Openings of one link, and when the last of them was (ms since 1970).
+
+    An opening is an answered GET of a metadata document of one of its layers. Programs ask for one to a few of them
+    whenever they open a layer, and for none while they read on; so people have opened it at most that often.
+    """
+
+    openings: int
+    last_ms: int
 
 
 def new_link_id() -> str:

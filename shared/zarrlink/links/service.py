@@ -36,6 +36,15 @@ class NewLink:
     left_out: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a link would open. `geometry`: layer -> fingerprint; `left_out`: as in NewLink."""
+
+    view: View
+    geometry: Mapping[str, str]
+    left_out: tuple[str, ...]
+
+
 async def create_link(
     library: Library, links: LinkStore, subject: Subject, owner: str, wish: LinkRequest, now_ms: int
 ) -> NewLink:
@@ -48,6 +57,14 @@ async def create_link(
     check_expiry(expires_ms)
     if expires_ms is not None and expires_ms <= now_ms:
         raise InvalidRequest("the link would have expired already")
+    opened = await try_open(library, subject, wish)
+    link = Link(new_link_id(), owner, opened.view, opened.geometry, wish.name, wish.note, now_ms, expires_ms)
+    links.add(link)
+    return NewLink(link, opened.left_out)
+
+
+async def try_open(library: Library, subject: Subject, wish: LinkRequest) -> Opened:
+    """Open what a link is to open, as its readers will. Raises as `create_link`."""
     if wish.layers is None:
         names = await library.layer_names(subject)
     else:
@@ -72,9 +89,7 @@ async def create_link(
     view = _view(subject, wish, servable)
     opened = await asyncio.gather(*(library.layer(view, name) for name in servable))
     geometry = {name: layer.fingerprint for name, layer in zip(servable, opened, strict=True)}
-    link = Link(new_link_id(), owner, view, geometry, wish.name, wish.note, now_ms, expires_ms)
-    links.add(link)
-    return NewLink(link, tuple(refusals))
+    return Opened(view, geometry, tuple(refusals))
 
 
 def _view(subject: Subject, wish: LinkRequest, layers: list[str]) -> View:

@@ -10,11 +10,11 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from zarrlink.links.interface import KEEP, Keep
-from zarrlink.links.model import Link
+from zarrlink.links.model import Link, Uses
 from zarrlink.sqlite_file import SqliteFile
 from zarrlink.view import View
 
-_COLUMNS: Final = "id, owner, view, geometry, name, note, created_ms, expires_ms, revoked_ms"
+_COLUMNS: Final = "id, owner, view, geometry, name, note, created_ms, expires_ms, revoked_ms, uses, last_used_ms"
 
 
 class SqliteLinks:
@@ -34,10 +34,12 @@ class SqliteLinks:
             link.created_ms,
             link.expires_ms,
             link.revoked_ms,
+            link.uses,
+            link.last_used_ms,
         )
         try:
             with self._file.write() as connection:
-                connection.execute(f"INSERT INTO links ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+                connection.execute(f"INSERT INTO links ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.IntegrityError as error:
             raise ValueError(f"link id {link.id} is taken") from error
 
@@ -68,6 +70,20 @@ class SqliteLinks:
     def revoke(self, link_id: str, owner: str | None, now_ms: int) -> Link | None:
         return self._update(link_id, owner, {"revoked_ms": now_ms})
 
+    def count(self, uses: Mapping[str, Uses]) -> None:
+        rows = [(openings, last_ms, link_id) for link_id, (openings, last_ms) in uses.items()]
+        with self._file.write() as connection:
+            connection.executemany(
+                "UPDATE links SET uses = uses + ?1, last_used_ms = max(ifnull(last_used_ms, 0), ?2) "
+                "WHERE id = ?3 AND revoked_ms IS NULL",
+                rows,
+            )
+
+    def forget(self, owner: str, now_ms: int) -> None:
+        """Remove the rows of an owner's links that have expired."""
+        with self._file.write() as connection:
+            connection.execute("DELETE FROM links WHERE owner = ? AND expires_ms < ?", (owner, now_ms))
+
     def _update(self, link_id: str, owner: str | None, fields: dict[str, Any]) -> Link | None:
         assignments = ", ".join(f"{field} = ?" for field in fields) or "id = id"
         with self._file.write() as connection:
@@ -80,8 +96,8 @@ class SqliteLinks:
 
 
 def _link(row: tuple[Any, ...]) -> Link:
-    link_id, owner, view, geometry, name, note, created_ms, expires_ms, revoked_ms = row
-    return Link(link_id, owner, _view(view), _geometry(geometry), name, note, created_ms, expires_ms, revoked_ms)
+    link_id, owner, view, geometry, *others = row
+    return Link(link_id, owner, _view(view), _geometry(geometry), *others)
 
 
 # Read for every request and never changed once written.

@@ -11,14 +11,19 @@ from typing import Final, Protocol
 from zarrlink.errors import InvalidRequest
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}", re.ASCII)
+# No user of ours has a colon in the name, so nobody is taken for one of them.
+WEBKNOSSOS: Final = "wk:"
+OIDC: Final = "oidc:"
+_OUTSIDE: Final = re.compile(r"(?:wk|oidc):[A-Za-z0-9][A-Za-z0-9._@+|-]{0,254}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who may use the API."""
+    """Somebody who may use the API. An admin may do to everything what its owner may (`zarrlink.access`)."""
 
     name: str
     created_ms: int
+    is_admin: bool = False
 
 
 class Users(Protocol):
@@ -34,6 +39,10 @@ class Users(Protocol):
 
     def renew(self, name: str, token_hash: str) -> bool:
         """Another token from now on; the one before is nobody's. False where there is no such user."""
+        ...
+
+    def set_admin(self, name: str, *, is_admin: bool) -> bool:
+        """Make a user an admin, or none any more. False where there is no such user."""
         ...
 
     def remove(self, name: str) -> bool: ...
@@ -52,6 +61,19 @@ def hash_user_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+def outside_name(prefix: str, given: object) -> str | None:
+    """What somebody is called here whom another server calls `given`; None where that is no name."""
+    name = f"{prefix}{given}"
+    return name if isinstance(given, str) and _OUTSIDE.fullmatch(name) else None
+
+
+def check_any_user_name(name: str) -> None:
+    """Raises InvalidRequest for what is called like no user, of ours or of a server that vouches for people."""
+    if not _OUTSIDE.fullmatch(name):
+        check_user_name(name)
+
+
 def check_user_name(name: str) -> None:
+    """Raises InvalidRequest for what no user of ours can be called."""
     if not _NAME.fullmatch(name):
         raise InvalidRequest(f"{name[:40]!r} cannot be a user name; accepted: up to 100 of A-Z a-z 0-9 . _ @ + -")

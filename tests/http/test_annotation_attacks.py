@@ -84,8 +84,9 @@ def test_a_body_that_never_ends_is_cut_off(machine: Machine) -> None:
     from zarrlink.http.api_door import ApiDoor
 
     door = create_app(machine, "https://links.example")
-    door._others = ApiDoor(door._others._api, max_upload_bytes=2**20)
-    with TestClient(door, raise_server_exceptions=False) as client:
+    api_door = door._others._others
+    assert isinstance(api_door, ApiDoor)
+    with TestClient(ApiDoor(api_door._api, max_upload_bytes=2**20), raise_server_exceptions=False) as client:
         answer = client.post(
             UPLOAD,
             headers={**ANN, "content-type": "multipart/form-data; boundary=x"},

@@ -191,6 +191,18 @@ def test_a_damaged_layer_is_left_out_by_name_and_the_others_stay(tmp_path: Path,
         assert fresh.get(f"/data/zarr/{site.id}/broken/1/{key}", headers=ANN).status_code == status
 
 
+def test_a_link_to_all_that_can_be_read_leaves_a_damaged_layer_out_by_name(tmp_path: Path) -> None:
+    layers = segmentation(ramp((9, 9, 9), "uint32")), LayerFiles("broken", {ONE: ramp((9, 9, 9))})
+    site = open_site(tmp_path, dataset(*layers))
+    damage(site, "garbage")
+    client = TestClient(create_app(open_machine(tmp_path / "state.sqlite"), "http://x"))
+    made = client.post("/api/zarrPrivateLinks", headers=ANN, json={"dataset": site.id}).json()
+    assert [layer["name"] for layer in made["layers"]] == ["seg"]
+    assert made["leftOut"][0].startswith("layer 'broken': a stored file is damaged")
+    wanted = {"dataset": site.id, "scope": {"layers": ["broken", "seg"]}}
+    assert client.post("/api/zarrPrivateLinks", headers=ANN, json=wanted).status_code == 502
+
+
 def test_a_dataset_of_nothing_but_a_damaged_layer_is_a_failure(tmp_path: Path) -> None:
     site = open_site(tmp_path, dataset(LayerFiles("broken", {ONE: ramp((9, 9, 9))})))
     damage(site, "garbage")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from zarrlink.errors import InvalidRequest, UnsupportedLayer
+from zarrlink.errors import CorruptFile, InvalidRequest, UnsupportedLayer
 from zarrlink.geometry import BoundingBox, Mag
 from zarrlink.library import Library, Subject
 from zarrlink.links.interface import KEEP, Keep, LinkStore
@@ -50,7 +50,7 @@ async def create_link(
 ) -> NewLink:
     """Make and keep a link.
 
-    Raises InvalidRequest or UnsupportedLayer where it would open nothing, or not all that was asked for by name.
+    Raises InvalidRequest, UnsupportedLayer or CorruptFile where it would open nothing, or not all that was asked for by name.
     """
     check_words(wish.name, wish.note)
     expires_ms = default_expiry_ms(now_ms) if isinstance(wish.expires_ms, Keep) else wish.expires_ms
@@ -74,22 +74,23 @@ async def try_open(library: Library, subject: Subject, wish: LinkRequest) -> Ope
         raise InvalidRequest(f"a mapping is asked for layer {unknown[0]!r}, which the link does not open")
     if not names:
         raise InvalidRequest("a link needs at least one layer")
-    refusals: list[str] = []
-    servable: list[str] = []
-    for name, refusal in zip(
-        names, await asyncio.gather(*(_refusal(library, subject, wish, n) for n in names)), strict=True
-    ):
-        if refusal is None:
-            servable.append(name)
-        else:
-            refusals.append(refusal)
+    found = await asyncio.gather(*(_refusal(library, subject, wish, name) for name in names))
+    servable = [name for name, refusal in zip(names, found, strict=True) if refusal is None]
+    damaged = [refusal for refusal in found if isinstance(refusal, CorruptFile)]
+    refusals = tuple(
+        f"layer {name!r}: {refusal}" if isinstance(refusal, CorruptFile) else str(refusal)
+        for name, refusal in zip(names, found, strict=True)
+        if refusal is not None
+    )
     # A mapping that cannot be applied is never left out in silence, with its layer or without.
     if not servable or (refusals and wish.layers is not None) or not wish.mappings.keys() <= set(servable):
+        if damaged:
+            raise damaged[0]
         raise UnsupportedLayer("; ".join(refusals[:8]))
     view = _view(subject, wish, servable)
     opened = await asyncio.gather(*(library.layer(view, name) for name in servable))
     geometry = {name: layer.fingerprint for name, layer in zip(servable, opened, strict=True)}
-    return Opened(view, geometry, tuple(refusals))
+    return Opened(view, geometry, refusals)
 
 
 def _view(subject: Subject, wish: LinkRequest, layers: list[str]) -> View:
@@ -97,12 +98,14 @@ def _view(subject: Subject, wish: LinkRequest, layers: list[str]) -> View:
     return replace(subject.view(tuple(layers)), box=wish.box, finest=wish.finest, mappings=mappings)
 
 
-async def _refusal(library: Library, subject: Subject, wish: LinkRequest, name: str) -> str | None:
+async def _refusal(
+    library: Library, subject: Subject, wish: LinkRequest, name: str
+) -> UnsupportedLayer | CorruptFile | None:
     """Why a layer cannot be streamed; None where it can."""
     try:
         await library.layer(_view(subject, wish, [name]), name)
-    except UnsupportedLayer as error:
-        return str(error)
+    except (UnsupportedLayer, CorruptFile) as error:
+        return error
     return None
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from zarrlink.byte_range import ByteRange
-from zarrlink.errors import CorruptFile, RangeNotSatisfiable, SourceUnavailable
+from zarrlink.errors import CorruptFile, RangeNotSatisfiable, SourceChanged, SourceUnavailable
 from zarrlink.formats.wkw import HEADER_BYTES, TableSlice, WkwHeader, file_key, raw_spans, table_range
 from zarrlink.layer import WkwLevel
 from zarrlink.storage.cache import ByteBoundedCache
@@ -43,11 +42,9 @@ class JumpTables:
     kept with the header, and read again for any other.
     """
 
-    def __init__(self, monotonic: Callable[[], float], cache_bytes: int = CACHE_BYTES) -> None:
-        self._monotonic = monotonic
+    def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
         self._pages: ByteBoundedCache[tuple[str, TableSlice]] = ByteBoundedCache(cache_bytes)
         self._raw_etags: ByteBoundedCache[tuple[str, WkwHeader]] = ByteBoundedCache(cache_bytes // 8)
-        self._folders_seen: dict[tuple[str, str], float] = {}
 
     async def locate(self, source: ByteSource, level: WkwLevel, shape: ChunkShape, *, look: bool) -> StoredRun | None:
         """Where the chunk's blocks are stored; None where their file was never written.
@@ -96,20 +93,23 @@ class JumpTables:
             _check_header(level, blob.head, key)
         self._raw_etags.put((source.name, key), (blob.etag, level.header), _ENTRY_OVERHEAD_BYTES)
 
-    async def confirm_absence(self, source: ByteSource, level: WkwLevel) -> None:
-        """Make sure that a missing file means absence: its folder must still be there.
+    @staticmethod
+    async def confirm_absence(source: ByteSource, level: WkwLevel) -> None:
+        """Make sure that a missing file means absence: the header of its folder must still be the one of the level.
 
-        An unmounted disk, or a folder moved away, looks like files that were never written.
+        An unmounted disk, or a folder moved away, looks like files that were never written. So does a mag that was
+        replaced by one of larger files, which have other names. Asked after the file was missed, each time: what was
+        seen before says nothing. Raises SourceUnavailable, SourceChanged, CorruptFile.
         """
-        now = self._monotonic()
-        # Seen first when the layer was opened, by reading this header.
-        seen = self._folders_seen.setdefault((source.name, level.folder), now)
-        if now - seen < source.absence_trust_s:
-            return
-        header_key = f"{level.folder}/header.wkw"
-        if await source.stat(header_key) is None:
-            raise SourceUnavailable("the folder of a mag is gone", key=header_key)
-        self._folders_seen[source.name, level.folder] = now
+        key = f"{level.folder}/header.wkw"
+        try:
+            blob = await source.read(key, ByteRange(0, HEADER_BYTES))
+        except RangeNotSatisfiable as error:
+            raise CorruptFile("a WKW header is empty", key=key) from error
+        if blob is None:
+            raise SourceUnavailable("the folder of a mag is gone", key=key)
+        if WkwHeader.from_bytes(bytes(blob.data), key=key) != level.header:
+            raise SourceChanged(key)
 
     async def _locate_raw(
         self, source: ByteSource, level: WkwLevel, shape: ChunkShape, key: str, *, look: bool

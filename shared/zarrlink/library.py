@@ -86,7 +86,7 @@ class Library:
         self._open_source = open_source
         self._monotonic = monotonic
         self._freshness_s = freshness_s
-        self._tables = JumpTables(monotonic)
+        self._tables = JumpTables()
         self._pages = PageCache(CACHE_BYTES)
         self._plans = PlanCache(PLANS_BYTES)
         self._voxel_tools: VoxelTools | None = None

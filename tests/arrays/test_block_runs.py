@@ -31,7 +31,7 @@ AXIS = st.tuples(st.integers(0, 300), st.integers(1, 300))
 
 def opened(source: CountingSource) -> Volume:
     described = parse_description(source.inner.objects["datasource-properties.json"])
-    found = asyncio.run(wkw_volumes(source, described.layers[0], JumpTables(lambda: 0.0), lambda _: source))
+    found = asyncio.run(wkw_volumes(source, described.layers[0], JumpTables(), lambda _: source))
     source.requests.clear()
     return found.volumes[ONE]
 
@@ -105,3 +105,14 @@ def test_what_is_painted_together_is_read_together() -> None:
     np.testing.assert_array_equal(found[0], painted_over(below, blocks, 8, "uint32")[10:, :, 3:])
     # Its index; each 2 x 2 x 2 of the painted blocks lie together, and nothing else between them.
     assert len(source.requests) <= 1 + 16
+
+
+@pytest.mark.parametrize("block_type", [BlockType.LZ4, BlockType.RAW])
+@pytest.mark.parametrize("start", [28, 30, 31, 32, 40])
+def test_behind_the_layers_box_there_is_nothing_even_in_its_last_block(block_type: BlockType, start: int) -> None:
+    voxels = noise((30, 30, 30))
+    source = CountingSource(MemorySource(dataset(LayerFiles("em", {ONE: voxels}, block_side=32, block_type=block_type))))
+    found = asyncio.run(opened(source).read((start, 0, 0), (start + 9, 9, 9)))
+    expected = np.zeros((9, 9, 9), voxels.dtype)
+    expected[:, :, : max(0, 30 - start)] = voxels[:9, :9, start:]
+    np.testing.assert_array_equal(found[0], expected)

@@ -171,7 +171,7 @@ def test_a_damaged_wkw_file_is_named(kind: str, cut: int, tmp_path: Path) -> Non
     source, described = LocalFiles(folder), parse_description((folder / "datasource-properties.json").read_bytes())
 
     async def run() -> None:
-        volumes = await wkw_volumes(source, described.layers[0], JumpTables(lambda: 0.0), lambda _: source)
+        volumes = await wkw_volumes(source, described.layers[0], JumpTables(), lambda _: source)
         plan = make_plan(make_spec(BoundingBox((0, 0, 0), (64, 64, 32)), kind=kind, tile=32, levels=2))
         places = places_for(tmp_path / "out" / "a", tmp_path / "out" / "scratch")
         try:

@@ -78,6 +78,15 @@ def test_a_link_lives_from_creation_to_revocation(client: TestClient, dataset_id
     assert client.put(f"{LINKS}/{made['id']}", headers=ANN, json={"expirationDateTime": None}).status_code == 404
 
 
+@pytest.mark.parametrize("what", ["dataset", "annotation"])
+@pytest.mark.parametrize("body", [b'"\\ud800"', b'"a\\u0000"', b'"' + b"a" * 1000 + b'"'])
+def test_an_id_that_is_no_text_is_refused(client: TestClient, what: str, body: bytes) -> None:
+    sent = b'{"%s": %s}' % (what.encode(), body)
+    reply = client.post(LINKS, headers={**ANN, "content-type": "application/json"}, content=sent)
+    assert reply.status_code == 400
+    assert what in reply.json()["detail"]
+
+
 def test_webknossos_own_body_is_taken(client: TestClient, dataset_id: str) -> None:
     body = {"annotation": dataset_id, "expirationDateTime": 4_000_000_000_000}
     made = client.post("/api/v14/zarrPrivateLinks", headers=ANN, json=body).json()

@@ -55,6 +55,25 @@ def test_a_reader_with_an_old_header_is_not_given_what_was_checked_against_a_new
         assert "replaced" in json.loads(reply.body)["detail"]
 
 
+@pytest.mark.parametrize("layer", ["seg", "cells", "wide"])
+@pytest.mark.parametrize("kind", [BlockType.LZ4, BlockType.RAW])
+@pytest.mark.parametrize("sides", [(1, 2), (1, 4), (2, 4)])
+def test_files_that_have_other_names_now_are_not_absent(sides: tuple[int, int], kind: BlockType, layer: str) -> None:
+    """Those asked for are gone, and the header that was opened is another: black would be a lie."""
+    blocks = {(1, 1, 1): np.full((8, 8, 8), 3, "uint32")}
+    painted = annotation(
+        PaintedLayer("cells", {ONE: blocks}, "seg"),
+        PaintedLayer(
+            "wide", {ONE: {at: block.astype("uint64") for at, block in blocks.items()}}, "seg", dtype="uint64"
+        ),
+    )
+    door = open_door(stored(OLD, sides[0], kind), annotation=painted, freshness_s=60)
+    positions = ["/".join(map(str, at)) for at in np.ndindex(2, 2, 2)]
+    assert door.get(f"v2/{layer}.zarr/0/.zarray").status == 200
+    exchange(door, stored(NEW, sides[1], kind))
+    assert {door.get(f"v2/{layer}.zarr/0/{at}").status for at in positions} <= {200, 410}
+
+
 @pytest.mark.parametrize("layer", ["seg", "cells"])
 @pytest.mark.parametrize("kind", [BlockType.LZ4, BlockType.LZ4HC])
 def test_a_range_behind_the_end_of_what_was_there_before_is_one_of_what_is_there_now(

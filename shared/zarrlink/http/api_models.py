@@ -22,6 +22,8 @@ MAX_LAYER_NAME: Final = 255
 _GIVEN: Final = ConfigDict(strict=True)
 _GIVEN_EXACTLY: Final = ConfigDict(strict=True, extra="forbid")
 LayerName = Annotated[str, Field(max_length=MAX_LAYER_NAME)]
+# Of any form, so that an unknown one is not there; but text that a database can be asked for.
+Id = Annotated[str, Field(max_length=100, pattern=r"^[ -~]*$")]
 
 
 class Scope(BaseModel):
@@ -46,8 +48,8 @@ class NewLinkBody(BaseModel):
 
     model_config = _GIVEN_EXACTLY
 
-    dataset: str | None = Field(None, description="Id of a dataset.")
-    annotation: str | None = Field(None, description="Id of an annotation, or of a dataset.")
+    dataset: Id | None = Field(None, description="Id of a dataset.")
+    annotation: Id | None = Field(None, description="Id of an annotation, or of a dataset.")
     expirationDateTime: int | None = Field(  # noqa: N815
         None,
         description="Milliseconds since 1970; null: never; absent: in one calendar month, at the end of the day (UTC).",

@@ -218,6 +218,17 @@ def test_what_webknossos_has_no_words_for_is_named(tmp_path: Path) -> None:
     assert [it["name"] for it in said["unavailable"]] == ["two"]
 
 
+def test_a_viewer_that_sends_no_header_may_say_its_token_in_the_address(tmp_path: Path) -> None:
+    site = open_site(tmp_path, dataset(segmentation(ramp((9, 9, 9), "uint32"))))
+    client = TestClient(create_app(open_machine(tmp_path / "state.sqlite"), "http://x"))
+    address = f"/data/zarr/{site.id}/seg/1/0.0.0.0"
+    token = ANN["X-Auth-Token"]
+    assert client.get(f"{address}?token={token}").content == client.get(address, headers=ANN).content
+    assert client.get(f"{address}?token=another").status_code == 401
+    answer = client.get("/api/zarrPrivateLinks", headers=ANN)
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+
+
 NASTY = ("a%2Fb", "a b", "ä", "a#b", "a?b", "100%", "a%b", "zarr.json", "a;b+c")
 
 

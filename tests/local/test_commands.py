@@ -156,8 +156,8 @@ def test_another_token_ends_the_one_before(run: Run, kept: Kept) -> None:
 
 
 def test_a_user_with_links_goes_only_where_it_is_said_what_becomes_of_them(run: Run, kept: Kept) -> None:
-    def make() -> None:
-        run("users", "add", "ann", "--json").json  # noqa: B018
+    def make(*said: str) -> None:
+        run("users", "add", "ann", "--json", *said).json  # noqa: B018
         run("links", "create", "mouse", "--owner", "ann", "--json").json  # noqa: B018
 
     make()
@@ -171,7 +171,10 @@ def test_a_user_with_links_goes_only_where_it_is_said_what_becomes_of_them(run: 
     staying = run("users", "remove", "ann", "--keep-links")
     assert staying.status == 0
     assert "1 link of ann stay" in staying.err
-    make()
+    inherited = run("users", "add", "ann")
+    assert inherited.status == 2
+    assert "a user ann who is gone left 1 link:" in inherited.err
+    make("--inherits")
     revoked = run("users", "remove", "ann", "--revoke-links", "--json").json
     assert revoked == {"name": "ann", "removed": True, "linksRevoked": 2}
     assert state.users.all() == []

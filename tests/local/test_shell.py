@@ -17,6 +17,7 @@ import pytest
 
 from builders.commands import Result
 from zarrlink_local.cli import cli
+from zarrlink_local.cli.options import print_table
 from zarrlink_local.machine import open_machine
 
 COMMAND = [sys.executable, "-c", "from zarrlink_local.cli import main; main()"]
@@ -64,6 +65,12 @@ def test_output_that_nobody_reads_ends_it_quietly(tmp_path: Path) -> None:
             process.stdout.close()
             said = process.stderr.read()
         assert (process.returncode, said) == (-signal.SIGPIPE, b"")
+
+
+def test_words_of_others_command_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("NAME", "TAGS"), [("box\x9b2J\u202eevil\nFAKE", "ä \x1b[2Jb")])
+    out = capsys.readouterr().out
+    assert out.splitlines() == ["NAME              TAGS", "box\ufffd2J\ufffdevil\ufffdFAKE  ä \ufffd[2Jb"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from zarrlink_local.cli.options import print_json, print_table, with_place
+from zarrlink_local.cli.options import print_json, print_table, shown, with_place
 from zarrlink_local.cli.progress import byte_progress
 from zarrlink_local.cli.sharing import add_sharing, print_facts
 from zarrlink_local.verbs.annotations import WantedDownload, annotation_verbs
@@ -79,8 +79,8 @@ def import_file(
         print_json(facts)
         return
     names = [found["name"] for found in dataset_verbs(place).all() if found["id"] == facts["dataset"]]
-    over = f"over dataset {names[0]}" if names else "its dataset is not registered here"
-    click.echo(f"{'new revision of' if made.revised else 'imported'} {facts['name']} ({facts['id']}), {over}")
+    over = f"over dataset {shown(names[0])}" if names else "its dataset is not registered here"
+    click.echo(f"{'new revision of' if made.revised else 'imported'} {shown(facts['name'])} ({facts['id']}), {over}")
 
 
 @annotation_commands.command("download")
@@ -125,4 +125,4 @@ def remove(annotation: str, place: Place, as_json: bool) -> None:
     if as_json:
         print_json({"id": facts["id"], "removed": True})
     else:
-        click.echo(f"removed {facts['name']} ({facts['id']})")
+        click.echo(f"removed {shown(facts['name'])} ({facts['id']})")

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from zarrlink.errors import InvalidRequest, ZarrlinkError
-from zarrlink_local.cli.options import print_json, print_table, with_place, with_state
+from zarrlink_local.cli.options import print_json, print_table, shown, with_place, with_state
 from zarrlink_local.cli.sharing import add_sharing, print_facts
 from zarrlink_local.failure import in_one_line
 from zarrlink_local.state import State
@@ -100,7 +100,7 @@ def remove(dataset: str, place: Place, as_json: bool) -> None:
     if as_json:
         print_json({"id": facts["id"], "removed": True})
     else:
-        click.echo(f"removed {facts['name']} ({facts['id']})")
+        click.echo(f"removed {shown(facts['name'])} ({facts['id']})")
 
 
 @datasets.command()

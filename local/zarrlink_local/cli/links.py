@@ -11,7 +11,7 @@ from zarrlink.geometry import BoundingBox, Mag
 from zarrlink.links.interface import KEEP
 from zarrlink.links.model import default_expiry_ms
 from zarrlink.links.service import LinkRequest
-from zarrlink_local.cli.options import print_json, print_table, with_place
+from zarrlink_local.cli.options import print_json, print_table, shown, with_place
 from zarrlink_local.expiry import in_words, parse_expiry
 from zarrlink_local.machine import now_ms
 from zarrlink_local.verbs.facts import Facts, Place
@@ -162,7 +162,7 @@ def _print_link(facts: Facts, *, as_json: bool) -> None:
         return
     click.echo(f"  page   {facts['page']}")
     for layer in facts["layers"]:
-        click.echo(f"  {layer['name']}\n    v3   {layer['v3']}\n    v2   {layer['v2']}")
+        click.echo(f"  {shown(layer['name'])}\n    v3   {layer['v3']}\n    v2   {layer['v2']}")
 
 
 def _expiry(facts: Facts) -> str:

@@ -10,7 +10,7 @@ import click
 from zarrlink.access import VISIBILITIES, Visibility
 from zarrlink.errors import InvalidRequest
 from zarrlink.users.interface import check_any_user_name
-from zarrlink_local.cli.options import print_json, with_place
+from zarrlink_local.cli.options import print_json, shown, with_place
 from zarrlink_local.verbs.edit import Edit
 from zarrlink_local.verbs.facts import Facts, Place
 
@@ -89,7 +89,7 @@ def add_sharing(group: click.Group, noun: str, verbs: Callable[[Place], Changing
 
 def print_facts(noun: str, facts: Facts) -> None:
     """For people: what is said of a dataset or annotation, and who may read it."""
-    click.echo(f"{noun} {facts['name']} ({facts['id']})")
+    click.echo(f"{noun} {shown(facts['name'])} ({facts['id']})")
     lines = {
         "location": facts.get("location"),
         "dataset": facts.get("dataset"),
@@ -102,7 +102,7 @@ def print_facts(noun: str, facts: Facts) -> None:
     }
     for name, text in lines.items():
         if text:
-            click.echo(f"  {name:<9} {text}")
+            click.echo(f"  {name:<9} " + "\n            ".join(map(shown, text.split("\n"))))
 
 
 _WHO = {

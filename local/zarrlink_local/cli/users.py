@@ -8,7 +8,7 @@ from zarrlink.errors import InvalidRequest
 from zarrlink.links.model import Link, iso_time
 from zarrlink.users.interface import User, check_user_name, hash_user_token, new_user_token
 from zarrlink_local.cli.options import print_json, print_table, with_api, with_new_state, with_state
-from zarrlink_local.machine import now_ms
+from zarrlink_local.machine import Machine, now_ms
 from zarrlink_local.remote import Api
 from zarrlink_local.state import State
 
@@ -26,9 +26,13 @@ def _new_name(_context: click.Context, _parameter: click.Parameter, name: str) -
 @users.command()
 @click.argument("name", callback=_new_name)
 @click.option("--admin", "is_admin", is_flag=True, help="Somebody who may do everything that an owner may.")
+@click.option("--inherits", is_flag=True, help="Give them what somebody of that name left behind.")
 @with_new_state
-def add(name: str, is_admin: bool, state: State, as_json: bool) -> None:
+def add(name: str, is_admin: bool, inherits: bool, state: State, as_json: bool) -> None:
     """Add a user and print the personal token, once: only its hash is kept."""
+    left = _left_by(state, name)
+    if left and not inherits and name not in {user.name for user in state.users.all()}:
+        raise InvalidRequest(f"a user {name} who is gone left {left}: choose another name, or say --inherits")
     token = new_user_token()
     state.users.add(User(name, now_ms(), is_admin), hash_user_token(token))
     _print_token(name, token, as_json=as_json)
@@ -103,12 +107,25 @@ def remove(name: str, links: str | None, state: State, as_json: bool) -> None:
     if links == "revoke":
         for link in left:
             state.links.revoke(link.id, name, now_ms())
-    elif left:
-        click.echo(f"warning: {_links(len(left))} of {name} stay; a new user of that name would have them", err=True)
+    if others := _left_by(state, name):
+        click.echo(f"warning: {others} of {name} stay; a new user of that name would have them", err=True)
     if as_json:
         print_json({"name": name, "removed": True, "linksRevoked" if links == "revoke" else "linksKept": len(left)})
     else:
         click.echo(f"removed {name}" + (f" and revoked {_links(len(left))}" if links == "revoke" else ""))
+
+
+def _left_by(state: State, name: str) -> str:
+    """What is a user's own by name, in words; "" for nothing. Who gets the name has it all, private or not."""
+    mine = {
+        "dataset": sum(record.owner == name for record in state.catalogue.all()),
+        "annotation": sum(record.owner == name for record in state.shelf.annotations.all()),
+        "link": len(_links_of(state, name)),
+    }
+    # Of a stack, jobs end by themselves after some days.
+    if isinstance(state, Machine):
+        mine["job"] = len(state.jobs.of_owner(name))
+    return ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in mine.items() if count)
 
 
 def _print_token(name: str, token: str, *, as_json: bool) -> None:

@@ -67,6 +67,9 @@ class ApiDoor:
             # Here, outside of everything: errors of the framework's own would have no headers.
             if message["type"] == "http.response.start":
                 shared = self._ui_origins.headers(tuple(message["headers"]), headers.get(b"origin"))
+                if not any(name.lower() == b"cache-control" for name, _ in shared):
+                    # Tokens of links, and what is one person's alone.
+                    shared = (*shared, (b"cache-control", b"no-store"))
                 message = {**message, "headers": list(shared)}
             await send(message)
 

@@ -79,12 +79,12 @@ def _readable_subject(annotation_id: str, request: Request, who: SignedInOrNot) 
     return subject_of(services, who, find_annotation(services, who, Act.READ, annotation_id))
 
 
-def _streamed_dataset(dataset_id: str, request: Request, who: SignedInOrNot) -> Subject:
+def _streamed_dataset(dataset_id: str, request: Request, who: SignedInOrNotAnyway) -> Subject:
     with _gone():
         return Subject(_readable_dataset(dataset_id, request, who))
 
 
-def _streamed_annotation(annotation_id: str, request: Request, who: SignedInOrNot) -> Subject:
+def _streamed_annotation(annotation_id: str, request: Request, who: SignedInOrNotAnyway) -> Subject:
     with _gone():
         return _readable_subject(annotation_id, request, who)
 
@@ -108,6 +108,6 @@ DownloadableSubject = Annotated[Subject, Depends(_downloadable_subject)]
 ChangeableAnnotation = Annotated[AnnotationRecord, Depends(_changeable_annotation)]
 # An annotation with the dataset that it is of: whatever reads its voxels.
 ReadableSubject = Annotated[Subject, Depends(_readable_subject)]
-# The same below addresses of chunks, where what is not there is LinkGone.
+# The same below addresses of chunks, where what is not there is LinkGone; viewers can send no header.
 StreamedDataset = Annotated[Subject, Depends(_streamed_dataset)]
 StreamedAnnotation = Annotated[Subject, Depends(_streamed_annotation)]

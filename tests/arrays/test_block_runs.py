@@ -111,7 +111,9 @@ def test_what_is_painted_together_is_read_together() -> None:
 @pytest.mark.parametrize("start", [28, 30, 31, 32, 40])
 def test_behind_the_layers_box_there_is_nothing_even_in_its_last_block(block_type: BlockType, start: int) -> None:
     voxels = noise((30, 30, 30))
-    source = CountingSource(MemorySource(dataset(LayerFiles("em", {ONE: voxels}, block_side=32, block_type=block_type))))
+    source = CountingSource(
+        MemorySource(dataset(LayerFiles("em", {ONE: voxels}, block_side=32, block_type=block_type)))
+    )
     found = asyncio.run(opened(source).read((start, 0, 0), (start + 9, 9, 9)))
     expected = np.zeros((9, 9, 9), voxels.dtype)
     expected[:, :, : max(0, 30 - start)] = voxels[:9, :9, start:]

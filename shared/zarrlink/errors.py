@@ -125,10 +125,14 @@ class SourceChanged(ZarrlinkError):
 
 
 class SourceUnavailable(ZarrlinkError):
-    """The store refused, failed or did not answer: whether data exists could not be told."""
+    """The store refused, failed or did not answer: whether data exists could not be told.
 
-    def __init__(self, reason: str, *, key: str = "") -> None:
-        super().__init__("the stored data cannot be reached at the moment")
+    `place`: which data it is, for whoever may know; without it the sentence names no path.
+    """
+
+    def __init__(self, reason: str, *, key: str = "", place: str = "") -> None:
+        told = f": {place}" if place else ""
+        super().__init__(f"the stored data cannot be reached at the moment{told}")
         self.reason = reason
         self.key = key
 

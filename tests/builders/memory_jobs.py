@@ -6,6 +6,7 @@ import threading
 from dataclasses import MISSING, fields, replace
 from typing import Any
 
+from zarrlink.errors import TooManyJobs
 from zarrlink.jobs.model import RUNNING, Job, State, may_follow
 
 
@@ -15,13 +16,14 @@ class MemoryJobs:
         self._done: set[tuple[str, int, int]] = set()
         self._lock = threading.RLock()
 
-    def add(self, job: Job) -> Job:
+    def add(self, job: Job, at_most: int | None = None) -> Job:
         with self._lock:
             known = self._standing(job, job.created_ms)
             if known is not None:
                 return known
             if job.id in self._jobs:
                 raise ValueError(f"job id {job.id} is taken")
+            self._check_number(job.owner, at_most)
             self._jobs[job.id] = job
             return job
 
@@ -61,11 +63,12 @@ class MemoryJobs:
         with self._lock:
             return self._keep(self._attempt(job_id, attempt, may_follow(state)), state=state, ended_ms=now_ms, **facts)
 
-    def retry(self, job_id: str, now_ms: int) -> Job | None:
+    def retry(self, job_id: str, now_ms: int, at_most: int | None = None) -> Job | None:
         with self._lock:
             job = self._jobs.get(job_id)
             if job is None or job.state not in ("FAILURE", "CANCELLED") or self._standing(job, now_ms):
                 return None
+            self._check_number(job.owner, at_most)
             fresh: dict[str, Any] = {
                 field.name: field.default for field in fields(Job) if field.default is not MISSING
             } | {
@@ -83,6 +86,11 @@ class MemoryJobs:
                 return False
             del self._jobs[job_id]
             return True
+
+    def _check_number(self, owner: str, at_most: int | None) -> None:
+        running = len(self.running(owner))
+        if at_most is not None and running >= at_most:
+            raise TooManyJobs(running, at_most)
 
     def _standing(self, like: Job, now_ms: int) -> Job | None:
         same = [job for job in self.of_owner(like.owner) if job.submission == like.submission]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from builders.memory_jobs import MemoryJobs
+from zarrlink.errors import TooManyJobs
 from zarrlink.jobs.interface import JobStore
 from zarrlink.jobs.model import ENDED, Job, State
 
@@ -99,6 +100,31 @@ class JobStoreContract(ABC):
         with pytest.raises(ValueError, match="is taken"):
             store.add(job(1, submission="another"))
         assert store.get(job(1).id) == job(1)
+
+    def test_no_more_run_than_an_owner_may_have(self, store: JobStore) -> None:
+        before = store.add(job(99, submission="before"))
+        assert store.end(before.id, 1, "FAILURE", CREATED_MS)
+
+        def add(number: int) -> bool:
+            try:
+                store.add(job(number, submission=str(number)), at_most=4)
+            except TooManyJobs:
+                return False
+            return True
+
+        assert sum(at_once(*(partial(add, number) for number in range(12)))) == 4
+        running = store.running(before.owner)
+        assert len(running) == 4
+        with pytest.raises(TooManyJobs, match="4 of your jobs run already, and at most 4 may"):
+            store.retry(before.id, CREATED_MS, at_most=4)
+        assert found(store, before).state == "FAILURE"
+        # What runs already is found again, and others have their own.
+        assert store.add(replace(running[0], id="f" * 24), at_most=4) == running[0]
+        assert store.add(job(50, owner="another"), at_most=1).owner == "another"
+        assert store.end(running[0].id, 1, "CANCELLED", CREATED_MS)
+        assert store.retry(before.id, CREATED_MS, at_most=4)
+        with pytest.raises(TooManyJobs):
+            store.add(job(51, submission="51"), at_most=4)
 
     def test_from_submission_to_success(self, store: JobStore) -> None:
         store.add(job())

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from zarrlink.arrays.stored import StoredArray, key_in
-from zarrlink.formats import source_n5, source_precomputed, source_zarr
+from zarrlink.formats import precomputed_shards, source_n5, source_precomputed, source_zarr
 from zarrlink.formats.source_n5 import N5Array
 from zarrlink.formats.source_precomputed import PrecomputedScale
 from zarrlink.formats.source_zarr import ZarrArray
@@ -16,26 +16,25 @@ from zarrlink.geometry import Vec3, vec3
 
 class Touched(NamedTuple):
     """An object and the voxels of it that were asked for: a box (x, y, z) and channels, counted from the first one asked
-    for, both half-open.
-
-    `key` None: in a shard whose name is not known here.
+    for, both half-open. The chunks of a Precomputed shard are told one by one, each by its shard's key.
     """
 
-    key: str | None
+    key: str
     channels: tuple[int, int]
     start: Vec3
     end: Vec3
 
 
 def object_key(stored: StoredArray, indices: tuple[int, ...]) -> str:
-    """The key, below the array's source, of the chunk (or shard) at `indices`, in array axis order, of a Zarr or N5 grid."""
+    """The key, below the array's source, of the chunk (or the shard with it) at `indices`, in array axis order."""
     match stored.array:
         case ZarrArray() as array:
             return key_in(stored.folder, source_zarr.chunk_key(array, indices))
         case N5Array():
             return key_in(stored.folder, source_n5.chunk_key(indices))
         case PrecomputedScale() as scale:
-            return key_in(stored.folder, source_precomputed.chunk_key(scale, vec3(indices)))
+            name = precomputed_shards.shard_key if scale.sharded else source_precomputed.chunk_key
+            return key_in(stored.folder, name(scale, vec3(indices)))
 
 
 def touched_objects(
@@ -47,8 +46,7 @@ def touched_objects(
     if isinstance(array, PrecomputedScale):
         shown = (0, end_channel - first_channel)
         for position, first, last in _parts(start, end, array.chunk, stored.offset):
-            key = None if array.sharded else object_key(stored, position)
-            yield Touched(key, shown, vec3(first), vec3(last))
+            yield Touched(object_key(stored, position), shown, vec3(first), vec3(last))
         return
     outer = array.shard if isinstance(array, ZarrArray) and array.shard is not None else array.chunk
     rank = len(outer)

@@ -10,12 +10,15 @@ import numpy as np
 import tensorstore as ts
 from numpy.typing import NDArray
 
+from zarrlink.arrays.block_target import all_of
 from zarrlink.arrays.failures import FAILURES, failure
-from zarrlink.arrays.object_keys import touched_objects
+from zarrlink.arrays.object_keys import Touched, touched_objects
 from zarrlink.arrays.stored import StoredArray
 from zarrlink.arrays.stores import Stores
 from zarrlink.arrays.volume import StoredObject
-from zarrlink.errors import InvalidRequest, SourceUnavailable
+from zarrlink.arrays.watch import is_watched, tell
+from zarrlink.errors import InvalidRequest, SourceChanged, SourceUnavailable
+from zarrlink.formats.source_precomputed import PrecomputedScale
 from zarrlink.geometry import Vec3, vec3
 from zarrlink.storage.interface import ByteSource
 
@@ -74,9 +77,13 @@ class TensorstoreVolume:
         stop = vec3([min(a, b) for a, b in zip(end, last, strict=True)])
         if not self._stores.reads_parts(self._source) or any(a >= b for a, b in zip(first, stop, strict=True)):
             return
-        for touched in touched_objects(stored, first, stop, extra, (0, stored.channels)):
-            if touched.key is not None:
-                yield StoredObject(self._source, touched.key)
+        keys: Iterator[str] = (
+            touched.key for touched in touched_objects(stored, first, stop, extra, (0, stored.channels))
+        )
+        if isinstance(stored.array, PrecomputedScale) and stored.array.sharded:
+            # Chunks of one shard lie all over the box.
+            keys = iter(dict.fromkeys(keys))
+        yield from (StoredObject(self._source, key) for key in keys)
 
     async def _read_inside(self, start: Vec3, end: Vec3, part: _Part) -> NDArray[Any]:
         stored = self._stored
@@ -126,22 +133,34 @@ class TensorstoreVolume:
         is_fill = np.isnan(voxels) if np.isnan(self._fill) else voxels == self._fill
         if not is_fill.any():
             return
-        source, suspects = self._source, set()
+        source, suspects = self._source, list[Touched]()
         for touched in touched_objects(self._stored, start, end, part.extra, part.channels):
             if is_fill[slice(*touched.channels), *_box(touched.start, touched.end, start)[1:]].all():
-                suspects.add(touched.key)
+                suspects.append(touched)
         if not suspects:
             return
         if source.absence_trust_s == 0:
-            for key in suspects - {None}:
-                # Raises where it is something that cannot be read, or where that cannot be told.
-                if key is not None:
-                    await source.stat(key)
+            # Raises where it is something that cannot be read, or where that cannot be told.
+            there = {key: await source.stat(key) is not None for key in {touched.key for touched in suspects}}
+            for key in (key for key, found in there.items() if not found):
+                tell(key, "")
+            if is_watched():
+                await all_of([self._look_again(touched, part) for touched in suspects if there[touched.key]])
         elif time.monotonic() - self._seen_s < _SEEN_S:
             return
         if await source.stat(self._stored.metadata_key) is None:
             raise SourceUnavailable("the array of a mag is gone", key=self._stored.metadata_key)
         self._seen_s = time.monotonic()
+
+    async def _look_again(self, touched: Touched, part: _Part) -> None:
+        """Of an object that is there, what seemed never to have been written: it may not have been there for a moment.
+
+        Raises SourceChanged.
+        """
+        async with self._stores.reads:
+            voxels = (await self._fetch(touched.start, touched.end, part))[slice(*touched.channels)]
+        if not (np.isnan(voxels) if np.isnan(self._fill) else voxels == self._fill).all():
+            raise SourceChanged(touched.key)
 
 
 def _box(start: Vec3, end: Vec3, origin: Vec3) -> tuple[slice, ...]:

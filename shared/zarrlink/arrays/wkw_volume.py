@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from zarrlink.arrays.block_runs import BlockRun, FileRuns, block_runs, file_boxes
 from zarrlink.arrays.block_target import Blocks, BlockTarget, all_of
 from zarrlink.arrays.volume import StoredObject
+from zarrlink.arrays.watch import tell
 from zarrlink.errors import CorruptFile, SourceChanged
 from zarrlink.formats.wkw import file_key
 from zarrlink.geometry import Vec3, vec3
@@ -82,6 +83,7 @@ class WkwVolume:
         for run in file.runs:
             place = await tables.locate(source, self._level, _shape(file, run), look=False)
             if place is None:
+                tell(file_key(self._level.folder, file.file_xyz), "")
                 return
             found.append((run, place))
         versions: set[str] = set()
@@ -103,6 +105,8 @@ class WkwVolume:
         await all_of([place_batch(batch) for batch in turns.batched(found)])
         if len(versions) > 1:
             raise SourceChanged(found[0][1].key)
+        for etag in versions:
+            tell(found[0][1].key, etag)
 
     def _forget(self, file: FileRuns) -> None:
         for run in file.runs:

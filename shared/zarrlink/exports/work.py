@@ -21,6 +21,7 @@ from typing import Any, Final, Literal, TypeVar, cast
 
 from zarrlink.annotations.download import download
 from zarrlink.arrays.volume import Volume
+from zarrlink.arrays.watch import Versions, watched
 from zarrlink.errors import (
     CorruptFile,
     ExportFailed,
@@ -216,15 +217,16 @@ class ExportWork:
     async def _confirmed(self, begun: _Begun, number: int, run: Callable[[Confirm], Awaitable[T]]) -> T:
         """What a unit gives, whose voxels are of the files that the plan saw."""
 
-        async def check() -> None:
+        async def check(read: Versions) -> None:
             if number < len(begun.originals.units):
-                await confirm(begun.originals, begun.plan, number, begun.volume)
+                await confirm(begun.originals, begun.plan, number, begun.volume, read)
 
         try:
-            return await run(check)
+            with watched() as read:
+                return await run(lambda: check(read))
         except (SourceChanged, CorruptFile):
             # A file that was replaced is named as that, however it was noticed.
-            await check()
+            await check({})
             raise
 
     async def _begin(self, job_id: str, attempt: int) -> _Begun:

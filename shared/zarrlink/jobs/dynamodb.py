@@ -18,7 +18,7 @@ from zarrlink.dynamodb_table import (
     put_new_action,
     update_action,
 )
-from zarrlink.errors import SourceUnavailable
+from zarrlink.errors import SourceUnavailable, TooManyJobs
 from zarrlink.jobs.model import RUNNING, Job, State, may_follow
 
 # How long a row outlives the last change of its job, or the job's result.
@@ -40,6 +40,8 @@ class DynamoJobs:
     for clean-up alone and compared nowhere. Beside the rows of jobs there are
 
     submission-HASH        `job` and its `attempt`: the one that was last begun of this submission
+    running-HASH           `jobs`: the ids of an owner's running jobs, and of some that have ended, by commas; whoever adds
+                           one writes it in the same transaction, so that no two take the last place
     units-JOB-ATTEMPT-N    `done`: which units of 512 are done. Rows of their own, since hundreds of workers write them
                            at once: each by one plain update, which waits for its turn, where a transaction would fail.
     """
@@ -47,14 +49,16 @@ class DynamoJobs:
     def __init__(self, client: DynamoClient, table: str) -> None:
         self._table = DynamoTable(client, table)
 
-    def add(self, job: Job) -> Job:
+    def add(self, job: Job, at_most: int | None = None) -> Job:
         for _ in range(_ATTEMPTS):
             begun = self._table.get(_submission_key(job))
             known = self._standing(begun, job.created_ms)
             if known is not None:
                 return known
             row = {**asdict(job), **_UNPLANNED, "running": 1, "ttl": job.created_ms // 1000 + KEPT_S}
-            if self._table.transact(put_new_action(row), _take_over(job, job.attempt, begun, job.created_ms)):
+            counted = self._counted(job, job.created_ms, at_most)
+            taken = _take_over(job, job.attempt, begun, job.created_ms)
+            if self._table.transact(put_new_action(row), taken, *counted):
                 return job
             if self._table.get(job.id) is not None:
                 raise ValueError(f"job id {job.id} is taken")
@@ -132,13 +136,20 @@ class DynamoJobs:
         values = {name: new for name, new in changes.items() if new is not None}
         return self._change(job_id, attempt, assignments(changes), may_follow(state), values)
 
-    def retry(self, job_id: str, now_ms: int) -> Job | None:
-        job = self.get(job_id)
-        if job is None or job.state not in ("FAILURE", "CANCELLED"):
-            return None
-        begun = self._table.get(_submission_key(job))
-        if self._standing(begun, now_ms) is not None:
-            return None
+    def retry(self, job_id: str, now_ms: int, at_most: int | None = None) -> Job | None:
+        for _ in range(_ATTEMPTS):
+            job = self.get(job_id)
+            if job is None or job.state not in ("FAILURE", "CANCELLED"):
+                return None
+            begun = self._table.get(_submission_key(job))
+            if self._standing(begun, now_ms) is not None:
+                return None
+            if self._retry(job, begun, now_ms, at_most):
+                return self.get(job_id)
+        raise SourceUnavailable("DynamoDB: a job that never comes to rest")
+
+    def _retry(self, job: Job, begun: Row | None, now_ms: int, at_most: int | None) -> bool:
+        """False where the job, its submission or its owner's other jobs are not as they were read."""
         fresh: dict[str, Value | None] = {
             **_FRESH,
             "state": "PENDING",
@@ -148,14 +159,13 @@ class DynamoJobs:
         }
         values = {name: new for name, new in fresh.items() if new is not None}
         again = update_action(
-            job_id,
+            job.id,
             assignments(fresh),
             "#attempt = :before AND #state = :ended",
             {**values, "before": job.attempt, "ended": job.state},
         )
-        if not self._table.transact(again, _take_over(job, job.attempt + 1, begun, now_ms)):
-            return None
-        return self.get(job_id)
+        counted = self._counted(job, now_ms, at_most)
+        return self._table.transact(again, _take_over(job, job.attempt + 1, begun, now_ms), *counted)
 
     def remove(self, job_id: str) -> bool:
         only_if = "attribute_exists(#owner) AND attribute_not_exists(#running)"
@@ -177,6 +187,23 @@ class DynamoJobs:
             condition = f"{condition} AND {more}"
         known = {**values, **of_states, "this_attempt": attempt}
         return self._table.update(job_id, change, condition, known) is not None
+
+    def _counted(self, job: Job, now_ms: int, at_most: int | None) -> list[dict[str, Any]]:
+        """For `transact`: one more of its owner's jobs, if no other one came in between. Raises TooManyJobs."""
+        if at_most is None:
+            return []
+        key = "running-" + hashlib.sha256(job.owner.encode()).hexdigest()
+        row = self._table.get(key)
+        # Ended ones are left out here, rather than by whoever ends them.
+        told = {known.id for known in self.running(job.owner)} | set("" if row is None else row["jobs"].split(","))
+        others = [self.get(other) for other in sorted(told - {job.id, ""})]
+        going = [other.id for other in others if other is not None and other.state in RUNNING]
+        if len(going) >= at_most:
+            raise TooManyJobs(len(going), at_most)
+        now: dict[str, Value] = {"jobs": ",".join([*going, job.id]), "ttl": now_ms // 1000 + KEPT_S}
+        if row is None:
+            return [put_new_action({"id": key, **now})]
+        return [update_action(key, assignments(now), "#jobs = :seen_jobs", {**now, "seen_jobs": row["jobs"]})]
 
     def _standing(self, begun: Row | None, now_ms: int) -> Job | None:
         """The job that stands for a submission, by the submission's row."""

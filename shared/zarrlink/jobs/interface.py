@@ -13,11 +13,12 @@ class JobStore(Protocol):
     All methods raise SourceUnavailable where the store cannot be reached.
     """
 
-    def add(self, job: Job) -> Job:
+    def add(self, job: Job, at_most: int | None = None) -> Job:
         """Keep a new job. The owner's job of the same `submission` that is running, or has a result that lasts beyond
         the new one's `created_ms`, is returned in its place: there is at most one such job.
 
-        Raises ValueError for an id that is taken.
+        Raises ValueError for an id that is taken, TooManyJobs where `at_most` of the owner's jobs run already, however many
+        are added at the same time.
         """
         ...
 
@@ -60,9 +61,9 @@ class JobStore(Protocol):
         """
         ...
 
-    def retry(self, job_id: str, now_ms: int) -> Job | None:
+    def retry(self, job_id: str, now_ms: int, at_most: int | None = None) -> Job | None:
         """FAILURE or CANCELLED -> PENDING with the next attempt and nothing done. None where it is neither, and where
-        another job of its submission is what `add` would return."""
+        another job of its submission is what `add` would return. Raises TooManyJobs as `add`."""
         ...
 
     def remove(self, job_id: str) -> bool:

@@ -20,7 +20,6 @@ from zarrlink.errors import (
     LinkGone,
     NotReady,
     SourceUnavailable,
-    TooManyJobs,
     UnknownKey,
 )
 from zarrlink.exports.args import ExportArgs
@@ -172,9 +171,7 @@ class JobService:
         """Another attempt. Raises InvalidRequest for a job that neither failed nor was cancelled, and for one that was
         submitted anew meanwhile; TooManyJobs."""
         job = self.get(owner, job_id)
-        if job.state in ("FAILURE", "CANCELLED"):
-            self._check_number(owner)
-        again = self._jobs.retry(job.id, self._now_ms())
+        again = self._jobs.retry(job.id, self._now_ms(), self.limits.running)
         if again is None:
             state = self.get(owner, job_id).state
             if state not in ("FAILURE", "CANCELLED"):
@@ -230,7 +227,7 @@ class JobService:
         self.limits.check_size(spec)
         try:
             sampled = await sample(spec, volume)
-        except CorruptFile as error:
+        except (CorruptFile, SourceUnavailable) as error:
             raise located(error, f"layer {spec.source.layer!r}, mag {spec.request.mag.literal}") from error
         plan = make_plan(sampled)
         at_once = max(1, min(self.limits.workers, len(tiers(plan)[0])))
@@ -281,10 +278,7 @@ class JobService:
         )
         facts = ["key", job.owner, key] if key else ["same", job.owner, *what, revision, finished]
         job = replace(job, submission=hashlib.sha256(json.dumps(facts).encode()).hexdigest())
-        known = next((known for known in mine if known.submission == job.submission), None)
-        if known is None or not known.stands(job.created_ms):
-            self._check_number(job.owner)
-        kept = self._jobs.add(job)
+        kept = self._jobs.add(job, self.limits.running)
         if _what(kept) != what:
             raise InvalidRequest("this Idempotency-Key stands for another job of yours: choose a new one")
         if kept.state == "PENDING":
@@ -300,15 +294,12 @@ class JobService:
             self._jobs.end(job.id, job.attempt, "FAILURE", self._now_ms(), sentence=sentence)
             raise
 
-    def _check_number(self, owner: str) -> None:
-        running = len(self._jobs.running(owner))
-        if running >= self.limits.running:
-            raise TooManyJobs(running, self.limits.running)
 
-
-def located(error: CorruptFile, place: str) -> CorruptFile:
+def located(error: CorruptFile | SourceUnavailable, place: str) -> CorruptFile | SourceUnavailable:
     """The same failure, saying where: whoever asked is told which file to look at."""
     file = f", {error.key}" if error.key else ""
+    if isinstance(error, SourceUnavailable):
+        return SourceUnavailable(error.reason, key=error.key, place=f"{place}{file}")
     return CorruptFile(f"{error.what} in {place}{file}", key=error.key, expected=error.expected, found=error.found)
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import astuple, fields
 from typing import Any, Final
 
-from zarrlink.errors import SourceUnavailable
+from zarrlink.errors import SourceUnavailable, TooManyJobs
 from zarrlink.jobs.model import Job, State, may_follow
 from zarrlink.sqlite_file import SqliteFile
 
@@ -25,7 +25,7 @@ class SqliteJobs:
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
 
-    def add(self, job: Job) -> Job:
+    def add(self, job: Job, at_most: int | None = None) -> Job:
         with self._write() as connection:
             known = connection.execute(
                 f"SELECT {_COLUMNS} FROM jobs WHERE owner = :owner AND submission = :submission AND {_STANDS}",
@@ -33,6 +33,7 @@ class SqliteJobs:
             ).fetchone()
             if known is not None:
                 return Job(*known)
+            _check_number(connection, job, at_most)
             try:
                 connection.execute(f"INSERT INTO jobs ({_COLUMNS}) VALUES ({_PLACES})", astuple(job))
             except sqlite3.IntegrityError as error:
@@ -103,7 +104,7 @@ class SqliteJobs:
                 connection.execute("DELETE FROM job_units WHERE job = ?", (job_id,))
         return ended
 
-    def retry(self, job_id: str, now_ms: int) -> Job | None:
+    def retry(self, job_id: str, now_ms: int, at_most: int | None = None) -> Job | None:
         with self._write() as connection:
             row = connection.execute(
                 "UPDATE jobs AS own SET state = 'PENDING', attempt = attempt + 1, started_ms = NULL, ended_ms = NULL, "
@@ -112,7 +113,12 @@ class SqliteJobs:
                 f"WHERE owner = own.owner AND submission = own.submission AND {_STANDS}) RETURNING {_COLUMNS}",
                 {"id": job_id, "now": now_ms},
             ).fetchone()
-        return None if row is None else Job(*row)
+            if row is None:
+                return None
+            again = Job(*row)
+            # Where that is too many, all is as it was.
+            _check_number(connection, again, at_most)
+        return again
 
     def remove(self, job_id: str) -> bool:
         with self._write() as connection:
@@ -130,6 +136,14 @@ class SqliteJobs:
     def _write(self) -> Iterator[sqlite3.Connection]:
         with _reachable(), self._file.write() as connection:
             yield connection
+
+
+def _check_number(connection: sqlite3.Connection, job: Job, at_most: int | None) -> None:
+    """Raises TooManyJobs where so many jobs of the owner run beside this one."""
+    others = f"SELECT COUNT(*) FROM jobs WHERE owner = ? AND id != ? AND {_RUNNING}"
+    (running,) = connection.execute(others, (job.owner, job.id)).fetchone()
+    if at_most is not None and running >= at_most:
+        raise TooManyJobs(running, at_most)
 
 
 def _changed(

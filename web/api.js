@@ -1,6 +1,6 @@
 /** The JSON API, as everything on these pages calls it. */
 
-import { problemOf, reach } from "./problem.js";
+import { problemFor, reach } from "./problem.js";
 
 /** What addresses begin with where an element is not told: the folder above `/web/`, behind whatever stage name. */
 export const HERE = new URL("..", import.meta.url).href.replace(/\/$/, "");
@@ -34,7 +34,7 @@ export class Api {
       headers: this.#headers(body),
       body: body === undefined || body instanceof FormData ? body : JSON.stringify(body),
     });
-    if (!response.ok) throw await problemOf(response);
+    if (!response.ok) throw await problemFor(this.#token, response);
     const text = await response.text();
     return text === "" ? null : JSON.parse(text);
   }

@@ -6,8 +6,8 @@ import { showCatalogue } from "./catalogue_page.js";
 import { make } from "./dom.js";
 import { showJobs } from "./jobs_page.js";
 import { showLinks } from "./links_page.js";
-import { sentenceOf } from "./problem.js";
-import { forgetToken, keepToken, readToken } from "./session.js";
+import { REFUSED_TOKEN, STRANGER, refusals, sentenceOf } from "./problem.js";
+import { forgetToken, keepToken, readToken, watchToken } from "./session.js";
 import { showSignIn } from "./sign_in_page.js";
 
 const PAGES = [
@@ -22,7 +22,15 @@ const START = "#/datasets";
 
 const byId = (id) => document.getElementById(id);
 const session = { token: "", user: null };
+// Why somebody has to sign in, for the page that asks for it.
+let reason = "";
 let showing = null;
+
+/** The page to sign in, which leads back to this one. */
+function signInAddress() {
+  const here = location.hash.slice(1);
+  return here === "" || here.startsWith("/sign-in") ? location.hash || "#/sign-in" : `#/sign-in?to=${encodeURIComponent(here)}`;
+}
 
 /** The page that `location.hash` names, in place of the one before, whose requests end. */
 async function route() {
@@ -33,7 +41,8 @@ async function route() {
     return;
   }
   if (page.signedIn && session.user === null) {
-    location.replace(`#/sign-in?to=${encodeURIComponent(path)}`);
+    reason ||= STRANGER;
+    location.replace(signInAddress());
     return;
   }
   showing?.abort();
@@ -56,7 +65,9 @@ async function route() {
     announce,
     setTitle,
     signIn,
+    reason,
   };
+  reason = "";
   try {
     await page.show(content, context, ...page.path.exec(path).slice(1).map(decodeURIComponent));
   } catch (error) {
@@ -75,11 +86,10 @@ function tellPlace(path, title) {
 }
 
 function fail(content, error) {
-  if (error.status === 401 && session.token !== "") {
-    signOut("Your token is not valid any more: sign in again.");
-    return;
-  }
-  const again = make("button", { type: "button", text: "Try again", onclick: route });
+  const again =
+    error.status === 401
+      ? make("p", {}, make("a", { class: "button primary", href: signInAddress(), text: "Sign in" }))
+      : make("button", { type: "button", text: "Try again", onclick: route });
   content.replaceChildren(
     make("div", { class: "message", role: "alert" }, make("p", { text: sentenceOf(error) }), again),
   );
@@ -103,11 +113,18 @@ function begin(token, user) {
   sign.textContent = user === null ? "Sign in" : "Sign out";
 }
 
-function signOut(sentence = "Signed out.") {
+function signOut() {
   forgetToken();
   begin("", null);
-  announce(sentence);
+  announce("Signed out.");
   location.hash = "#/sign-in";
+}
+
+/** Whoever was signed in and is no longer; what they were looking at comes back once they are. */
+function endSession(sentence) {
+  begin("", null);
+  reason = sentence;
+  location.hash = signInAddress();
 }
 
 function announce(sentence) {
@@ -121,10 +138,23 @@ async function start() {
     else begin("", null);
   } catch (error) {
     begin("", null);
-    if (error.status === 401) forgetToken();
-    else announce(sentenceOf(error));
+    if (error.status === 401) {
+      forgetToken();
+      reason = REFUSED_TOKEN;
+      history.replaceState(null, "", signInAddress());
+    } else announce(sentenceOf(error));
   }
-  byId("sign").addEventListener("click", () => (session.user === null ? (location.hash = "#/sign-in") : signOut()));
+  byId("sign").addEventListener("click", () => (session.user === null ? (location.hash = signInAddress()) : signOut()));
+  refusals.addEventListener("refused", ({ detail }) => {
+    if (detail !== session.token) return; // one that was tried on the page to sign in
+    forgetToken();
+    endSession(REFUSED_TOKEN);
+  });
+  watchToken((changed) => {
+    if (changed === session.token) return;
+    if (changed === "") endSession("You signed out in another tab.");
+    else location.reload();
+  });
   document.querySelector(".skip").addEventListener("click", (event) => {
     event.preventDefault(); // the part behind # names a page
     byId("main").focus();

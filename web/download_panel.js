@@ -94,7 +94,7 @@ export class DownloadPanel extends HTMLElement {
       announce,
       finished: (job) => this.#emit("export-finished", job),
     });
-    const form = known.features.jobsEnabled && layers.length > 0 ? this.#form(api, known, jobs) : null;
+    const form = token !== "" && known.features.jobsEnabled && layers.length > 0 ? this.#form(api, known, jobs) : null;
     const download = annotation ? downloadTab(api, token, annotation, announce) : null;
     const kind = annotation ? "annotation" : "dataset";
     const first = { layer: layers[0], mag: layers[0]?.mags[0], format: "ome-tiff" };
@@ -107,7 +107,8 @@ export class DownloadPanel extends HTMLElement {
     const python = layers.length > 0 ? pythonTab(token, calls, announce) : { element: noLayers(known), refresh: () => {} };
     this.#parts = { form, download, python, jobs };
     if (form && this.#box) form.box = this.#box;
-    const exports = form ? make("div", {}, form.element, unreadable(known)) : layers.length > 0 ? make("p", { text: "This server makes no exports." }) : noLayers(known);
+    const noExports = known.features.jobsEnabled ? "Sign in to export." : "This server makes no exports.";
+    const exports = form ? make("div", {}, form.element, unreadable(known)) : layers.length > 0 ? make("p", { text: noExports }) : noLayers(known);
     const pages = [
       ...(download ? [{ name: "Download", content: download.element }] : []),
       { name: "TIFF Export", content: exports },
@@ -115,7 +116,7 @@ export class DownloadPanel extends HTMLElement {
     ];
     const strip = tabs("Ways to download", pages, () => python.refresh());
     strip.show(0);
-    this.#content.replaceChildren(strip.element, make("h3", { text: "Jobs" }), jobs.element);
+    this.#content.replaceChildren(strip.element, ...(token === "" ? [] : [make("h3", { text: "Jobs" }), jobs.element]));
     if (known.features.jobsEnabled && token !== "") jobs.watch();
   }
 

@@ -13,6 +13,8 @@ import { usesSentence } from "./uses.js";
 
 // Of a link with more layers than this the addresses come on demand.
 const LAYERS_SHOWN = 8;
+// Of more than one above this, that many are named.
+const LAYERS_NAMED = 5;
 const DIALECTS = ["v3", "v2"];
 
 export function nameOf(link) {
@@ -194,9 +196,16 @@ export class LinkCard {
   }
 }
 
+/** `a, b, c, d, e and 57 more`. */
+function layerWords(layers) {
+  const names = layers.map(({ name }) => name);
+  if (names.length <= LAYERS_NAMED + 1) return names.join(", ");
+  return `${names.slice(0, LAYERS_NAMED).join(", ")} and ${names.length - LAYERS_NAMED} more`;
+}
+
 /** `em, segmentation · box 0, 0, 0, 512, 512, 256 · mag 2-2-1 and coarser`. */
 function scopeSentence({ layers, scope }) {
-  const parts = [layers.map(({ name }) => name).join(", ")];
+  const parts = [layerWords(layers)];
   if (scope?.boundingBox) parts.push(`box ${boxText(scope.boundingBox)}`);
   if (scope?.finestMag) parts.push(`mag ${scope.finestMag} and coarser`);
   for (const [layer, mapping] of Object.entries(scope?.mappings ?? {}))

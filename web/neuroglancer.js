@@ -84,7 +84,8 @@ export function findViewer(configured) {
 
 async function findOwn() {
   const own = `${HERE}/neuroglancer/v/links/`;
-  // Not followed where it leads elsewhere: that server need not let this page look at it.
+  // Not followed where it leads elsewhere: that server need not let this page look at it. That this one may be asked from a
+  // page of another origin is what it says itself.
   const options = { method: "HEAD", redirect: "manual", referrerPolicy: "no-referrer" };
   const response = await fetch(own, options).catch(() => null);
   return response?.ok || response?.type === "opaqueredirect" ? own : PUBLIC_VIEWER;

@@ -20,6 +20,21 @@ export async function reach(address, options) {
   }
 }
 
+// What the server says to whoever it does not know is for programs: it names a header.
+export const STRANGER = "Sign in to see this.";
+export const REFUSED_TOKEN = "Your token is not valid any more: sign in again.";
+
+/** Told, as `detail`, of each token that a server did not know. */
+export const refusals = new EventTarget();
+
+/** The Problem in an answer to a request with a token, "" for none; as `problemOf`. */
+export async function problemFor(token, response) {
+  if (response.status !== 401) return problemOf(response);
+  if (token === "") return new Problem(401, STRANGER);
+  refusals.dispatchEvent(new CustomEvent("refused", { detail: token }));
+  return new Problem(401, REFUSED_TOKEN);
+}
+
 /** The Problem in a response that is not a success; never throws, whatever the body turns out to be. */
 export async function problemOf(response) {
   const said = await response.json().catch(() => null);
@@ -29,6 +44,7 @@ export async function problemOf(response) {
 /** One line for a person, whatever went wrong. */
 export function sentenceOf(error) {
   if (!(error instanceof Problem) || error.status === 0) return error.message;
+  if (error.status === 401) return error.message;
   if (error.status === 410) return `This link is no longer open. ${error.message}`;
   return `The server answered ${error.status}. ${error.message}`;
 }

@@ -1,6 +1,6 @@
 /** Files to disk: the browser fetches them by itself, so that size does not matter. */
 
-import { Problem, problemOf, reach } from "./problem.js";
+import { problemFor, reach } from "./problem.js";
 
 const LONGEST_PAUSE_S = 10;
 
@@ -33,9 +33,9 @@ async function untilReady(address, token, waiting, signal) {
       stop.abort();
       return;
     }
-    const problem = await problemOf(response);
+    const problem = await problemFor(token, response);
     const asked = Number(response.headers.get("Retry-After"));
-    if (!(problem instanceof Problem) || response.status !== 503 || !(asked > 0)) throw problem;
+    if (response.status !== 503 || !(asked > 0)) throw problem;
     waiting(problem.message);
     await new Promise((resolve) => setTimeout(resolve, Math.min(asked, LONGEST_PAUSE_S) * 1000));
     signal?.throwIfAborted();

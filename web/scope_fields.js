@@ -5,10 +5,11 @@ import { labelled, make } from "./dom.js";
 import { magOf } from "./picture.js";
 
 /**
- * `{element, value(), setBox(box)}` for what the facts of a dataset or annotation name; `value()` is the API's scope, null
- * where nothing is limited. Throws Error with a sentence for what cannot be meant.
+ * `{element, value(), words(), setBox(box)}` for what the facts of a dataset or annotation name; `value()` is the API's scope,
+ * null where nothing is limited. Throws Error with a sentence for what cannot be meant. `words()`: the same for people, as far
+ * as it is filled in, "" where nothing is limited. `changed()` is told whenever that may be something else.
  */
-export function scopeFields(facts) {
+export function scopeFields(facts, changed) {
   const layers = facts.layers.map((layer) => ({ layer, ...layerRow(layer) }));
   const box = make("input", {
     type: "text",
@@ -40,9 +41,26 @@ export function scopeFields(facts) {
     return limits.length ? Object.fromEntries(limits) : null;
   }
 
+  function words() {
+    const chosen = layers.filter(({ check }) => check.checked);
+    const named = chosen.filter(({ mapping }) => mapping?.value.trim());
+    const limits = [
+      chosen.length < layers.length ? `${chosen.length} of ${layers.length} layers` : "",
+      box.value.trim() ? `box ${box.value.trim()}` : "",
+      finest.value ? `mag ${finest.value} and coarser` : "",
+      named.length === 0 ? "" : named.length === 1 ? "one mapping" : `${named.length} mappings`,
+    ];
+    return limits.filter(Boolean).join(" · ");
+  }
+
+  function setBox(drawn) {
+    box.value = drawn === null ? "" : boxText(drawn);
+    changed();
+  }
+
   const element = make(
     "div",
-    { class: "scope" },
+    { class: "scope", oninput: changed, onchange: changed },
     make(
       "fieldset",
       {},
@@ -56,7 +74,7 @@ export function scopeFields(facts) {
     ),
     labelled("Finest mag", finest),
   );
-  return { element, value, setBox: (drawn) => (box.value = drawn === null ? "" : boxText(drawn)) };
+  return { element, value, words, setBox };
 }
 
 function layerRow(layer) {

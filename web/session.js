@@ -7,11 +7,19 @@ export function readToken() {
 }
 
 export function keepToken(token, stay) {
-  forgetToken();
-  (stay ? localStorage : sessionStorage).setItem(KEY, token);
+  const [kept, other] = stay ? [localStorage, sessionStorage] : [sessionStorage, localStorage];
+  kept.setItem(KEY, token);
+  other.removeItem(KEY);
 }
 
 export function forgetToken() {
   sessionStorage.removeItem(KEY);
   localStorage.removeItem(KEY);
+}
+
+/** `changed(token)` with this tab's token, "" for none, when another tab signed in or out. */
+export function watchToken(changed) {
+  addEventListener("storage", ({ key }) => {
+    if (key === KEY || key === null) changed(readToken());
+  });
 }

@@ -3,7 +3,7 @@
 import { labelled, make } from "./dom.js";
 import { sentenceOf } from "./problem.js";
 
-export function showSignIn(content, { signIn, query, user, announce }) {
+export function showSignIn(content, { signIn, query, user, announce, reason }) {
   const token = make("input", {
     type: "password",
     autocomplete: "current-password",
@@ -33,6 +33,7 @@ export function showSignIn(content, { signIn, query, user, announce }) {
   }
 
   content.append(
+    make("p", { class: "message narrow", role: "alert", text: reason, hidden: reason === "" }),
     make(
       "form",
       { class: "card narrow", "aria-label": "Sign in", onsubmit: send },

@@ -109,17 +109,17 @@ function editor({ api, announce }, subject, record, tell) {
   return make("div", { class: "editor" }, make("div", { class: "actions" }, open), place);
 }
 
-/** The two elements, for those who are signed in. */
+/** The two elements for those who are signed in; strangers may download a public annotation. */
 function panelsOf({ token, user }, { element, id }) {
   if (user === null) {
-    return [
-      make(
-        "p",
-        { class: "message" },
-        make("a", { href: "#/sign-in", text: "Sign in" }),
-        " to make links, to download and to export.",
-      ),
-    ];
+    const to = encodeURIComponent(location.hash.slice(1));
+    const message = make(
+      "p",
+      { class: "message" },
+      make("a", { href: `#/sign-in?to=${to}`, text: "Sign in" }),
+      " to make links and to export.",
+    );
+    return element === "annotation" ? [make("download-panel", { annotation: id }), message] : [message];
   }
   return ["zarr-links", "download-panel"].map((name) => make(name, { token, [element]: id }));
 }

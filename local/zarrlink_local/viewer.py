@@ -41,6 +41,8 @@ _HEADERS: Final[Headers] = (
         ),
     ),
 )
+# Elements in pages of other origins ask at this address which viewer there is; it tells nothing that is not public.
+_ASKED_FROM_ANYWHERE: Final[Headers] = ((b"access-control-allow-origin", b"*"),)
 
 
 def client_folder() -> Path | None:
@@ -74,8 +76,8 @@ class ViewerDoor:
 
     def _answer(self, name: str, method: str) -> Response:
         if self._elsewhere is not None and name == "" and method in {"GET", "HEAD"}:
-            headers: Headers = ((b"location", self._elsewhere.encode()), (b"content-length", b"0"), *_HEADERS)
-            return Response(307, headers)
+            to: Headers = ((b"location", self._elsewhere.encode()), (b"content-length", b"0"))
+            return Response(307, (*to, *_HEADERS, *_ASKED_FROM_ANYWHERE))
         file = self._files.get(name or "index.html")
         if file is None or method not in ("GET", "HEAD"):
             return problems.reply(UnknownKey("there is nothing at this address"))
@@ -83,5 +85,5 @@ class ViewerDoor:
         if file.suffix == ".html":
             # Before the client's own scripts, which are deferred.
             body = body.replace(b"<head>", b"<head>" + _ALONE, 1)
-        headers = ((b"content-type", _TYPES[file.suffix]), (b"content-length", b"%d" % len(body)), *_HEADERS)
-        return Response(200, headers, body)
+        about: Headers = ((b"content-type", _TYPES[file.suffix]), (b"content-length", b"%d" % len(body)))
+        return Response(200, (*about, *_HEADERS, *(() if name else _ASKED_FROM_ANYWHERE)), body)

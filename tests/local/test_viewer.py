@@ -45,9 +45,11 @@ def test_the_packages_client_is_served_without_its_python_part(installed: Path, 
         # Ours comes first, or the client would look for a Python server.
         assert page.text.index("neuroglancer_alone.js") < page.text.index("main.js")
         assert web.get("/web/neuroglancer_alone.js").status_code == 200
+        assert page.headers["access-control-allow-origin"] == "*"
         script = web.get("/neuroglancer/v/links/main.js")
         assert (script.text, script.headers["content-type"]) == ("let a;", "text/javascript; charset=utf-8")
         assert web.head("/neuroglancer/v/links/main.js").headers["content-length"] == "6"
+        assert "access-control-allow-origin" not in script.headers
 
 
 @pytest.mark.parametrize("name", ["main.js.map", "other.js", "../__init__.py", "..%2F__init__.py"])
@@ -64,7 +66,8 @@ def test_another_viewer_is_led_to(installed: Path, tmp_path: Path) -> None:
     with TestClient(app) as web:
         reply = web.get("/neuroglancer/v/links/", follow_redirects=False)
         assert (reply.status_code, reply.headers["location"]) == (307, "https://ng.example/v1/")
-        assert web.head("/neuroglancer/v/links/", follow_redirects=False).status_code == 307
+        asked = web.head("/neuroglancer/v/links/", follow_redirects=False)
+        assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (307, "*")
         assert web.get("/neuroglancer/v/links/main.js").status_code == 404
 
 

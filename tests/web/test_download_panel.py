@@ -314,4 +314,4 @@ def test_a_picture_whose_address_ended_gets_another(site: Site, browser) -> None
 def test_a_stranger_is_told_to_sign_in(site: Site, browser) -> None:
     body = f'<download-panel dataset="{site.datasets["mouse"]}"></download-panel>'
     page, _ = open_elements(browser, site.served.address, "download_panel.js", body)
-    page.get_by_role("alert").get_by_text(re.compile("sign in")).wait_for()
+    page.get_by_role("alert").get_by_text("Sign in to see this.").wait_for()

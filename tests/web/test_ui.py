@@ -6,6 +6,7 @@ import io
 import json
 import socket
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,14 @@ def _no_links_afterwards(ui: Ui) -> Iterator[None]:
     yield
     for link in ui.links():
         ui.revoke(link)
+
+
+def zipped_or_plain(file: bytes) -> bytes:
+    """The NML of a download."""
+    if not zipfile.is_zipfile(io.BytesIO(file)):
+        return file
+    with zipfile.ZipFile(io.BytesIO(file)) as archive:
+        return archive.read(next(name for name in archive.namelist() if name.endswith(".nml")))
 
 
 def copied(page) -> str:
@@ -193,14 +202,46 @@ def test_a_box_drawn_on_the_picture_limits_a_link(ui: Ui, browser) -> None:
     xy.scroll_into_view_if_needed()
     drag(page, xy, (0.25, 0.25), (0.75, 0.5))
     page.get_by_role("button", name="New link").click()
-    page.get_by_text("Limit what it opens").click()
-    page.get_by_label("Finest mag").wait_for()
-    drawn = page.get_by_role("textbox", name="Box", exact=True).input_value()
     page.get_by_role("button", name="Create link").click()
-    page.get_by_text(f"box {drawn}").wait_for()
-    box = ui.links()[0]["scope"]["boundingBox"]
-    assert drawn == ", ".join(map(str, box))
+    page.get_by_role("article", name="Unnamed link").wait_for()
+    (link,) = ui.links()
+    box = link["scope"]["boundingBox"]
     assert np.allclose(box, [1024 + 32, 2048 + 32, 256, 64, 32, 64], atol=2)
+    ui.revoke(link)
+
+    # What is sent is what is shown, also on the section once it is closed.
+    drawn = ", ".join(map(str, box))
+    page.get_by_role("button", name="New link").click()
+    page.get_by_text("The box of the picture is filled in below.").wait_for()
+    field = page.get_by_role("textbox", name="Box", exact=True)
+    assert field.input_value() == drawn
+    page.get_by_label("Finest mag").select_option("2-2-1")
+    page.get_by_text(f"Limited: box {drawn} · mag 2-2-1 and coarser").click()
+    field.wait_for(state="hidden")
+    page.get_by_text(f"Limited: box {drawn}").click()
+    field.fill("")
+    page.get_by_text("Limited: mag 2-2-1 and coarser", exact=True).wait_for()
+    # A box that is drawn while the form is open opens the section again.
+    page.get_by_text("Limited: mag 2-2-1 and coarser", exact=True).click()
+    drag(page, xy, (0.3, 0.3), (0.6, 0.6))
+    field.wait_for()
+    assert field.input_value() not in {"", drawn}
+
+
+def test_a_drawn_box_is_never_left_out_because_the_layers_could_not_be_read(ui: Ui, browser) -> None:
+    page, _ = ui.open_dataset(browser)
+    page.locator("ortho-view canvas").first.wait_for()
+    page.route("**/view", lambda route: route.abort())
+    page.evaluate("() => document.querySelector('zarr-links').box = [1024, 2048, 256, 64, 64, 32]")
+    page.get_by_role("button", name="New link").click()
+    page.get_by_text("The layers could not be read, so it cannot be limited to the box.").wait_for()
+    page.unroute("**/view")
+    page.get_by_role("button", name="Create link").click()
+    page.get_by_text("Limited: box 1024, 2048, 256, 64, 64, 32").wait_for()
+    assert ui.links() == []
+    page.get_by_role("button", name="Create link").click()
+    page.get_by_role("article", name="Unnamed link").wait_for()
+    assert ui.links()[0]["scope"]["boundingBox"] == [1024, 2048, 256, 64, 64, 32]
 
 
 def test_a_change_that_is_refused_is_taken_back_with_a_sentence(ui: Ui, browser) -> None:
@@ -332,8 +373,9 @@ def test_describing_and_sharing(ui: Ui, browser) -> None:
 
     stranger, _ = open_page(browser, f"{ui.served.address}/#/datasets")
     stranger.get_by_role("link", name=NAME).click()
-    stranger.get_by_text("to make links, to download and to export").wait_for()
+    stranger.get_by_text("to make links and to export").wait_for()
     stranger.locator("ortho-view canvas").first.wait_for()
+    ui.api("PATCH", f"/api/datasets/{ui.dataset}", {"visibility": "private"})
 
 
 def test_an_annotation_is_found_seen_and_linked(ui: Ui, browser, tmp_path: Path) -> None:
@@ -342,6 +384,17 @@ def test_an_annotation_is_found_seen_and_linked(ui: Ui, browser, tmp_path: Path)
     file = tmp_path / "cells.zip"
     file.write_bytes(zip_of({"cells.nml": nml(painted, skeleton=TREE, scale=scale), painted.location: painted.data}))
     ui.served.zarrlink("annotations", "import", str(file), "--owner", "ann", "--dataset", NAME)
+    (annotation,) = ui.api("GET", "/api/annotations/readable")
+    path = f"/api/annotations/{annotation['id']}"
+    ui.api("PATCH", path, {"visibility": "public"})
+    stranger, _ = open_page(browser, f"{ui.served.address}/#/annotations/{annotation['id']}")
+    stranger.get_by_label("NML only").check()
+    with stranger.expect_download() as waiting:
+        stranger.get_by_role("button", name="Download", exact=True).click()
+    assert b"<things" in zipped_or_plain(Path(waiting.value.path()).read_bytes())
+    stranger.get_by_role("tab", name="TIFF Export").click()
+    stranger.get_by_text("Sign in to export.").wait_for()
+    ui.api("PATCH", path, {"visibility": "private"})
 
     page, complaints = ui.sign_in(browser)
     annotations = page.get_by_role("region", name="Annotations")
@@ -366,6 +419,72 @@ def test_a_wrong_token_is_said_plainly(ui: Ui, browser) -> None:
     page.get_by_label("Personal token").fill("not a token")
     page.get_by_role("button", name="Sign in").last.click()
     page.get_by_text("This token is not known here.").wait_for()
+
+
+def test_whoever_is_not_signed_in_is_led_to_it_and_back(ui: Ui, browser) -> None:
+    for path in (f"/datasets/{ui.dataset}", "/links", "/jobs"):
+        page, _ = open_page(browser, f"{ui.served.address}/#{path}")
+        page.get_by_text("Sign in to see this.").wait_for()
+        if page.get_by_label("Personal token").count() == 0:
+            page.get_by_role("main").get_by_role("link", name="Sign in").click()
+        page.get_by_label("Personal token").fill(ui.token)
+        page.get_by_role("form", name="Sign in").get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"**/#{path}")
+        page.get_by_text("X-Auth-Token").wait_for(state="detached")
+    page.get_by_text("No exports yet.").wait_for()
+    page.get_by_role("button", name="Sign out").click()
+    page.goto(f"{ui.served.address}/#/datasets/{ui.dataset}")
+    page.get_by_text("Sign in to see this.").wait_for()
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"**/#/sign-in?to=%2Fdatasets%2F{ui.dataset}")
+
+
+@pytest.mark.parametrize("path", ["/links", "/jobs"])
+def test_a_token_that_ends_is_said_plainly(ui: Ui, browser, path: str) -> None:
+    name = f"leaving-{path[1:]}"
+    page, _ = open_page(browser, ui.served.address)
+    page.get_by_label("Personal token").fill(ui.served.zarrlink("users", "add", name)["token"])
+    page.get_by_role("button", name="Sign in").last.click()
+    page.get_by_role("heading", name="Datasets (").wait_for()
+    ui.served.zarrlink("users", "token", name)
+    page.goto(f"{ui.served.address}/#{path}")
+    page.get_by_role("alert").get_by_text("Your token is not valid any more: sign in again.").wait_for()
+    page.wait_for_url(f"**/#/sign-in?to=%2F{path[1:]}")
+
+    # The same for one that was kept from an earlier day.
+    page.evaluate("() => localStorage.setItem('zarrlink token', 'of an earlier day')")
+    page.goto("about:blank")
+    page.goto(f"{ui.served.address}/#{path}")
+    page.get_by_role("alert").get_by_text("Your token is not valid any more: sign in again.").wait_for()
+    page.wait_for_url(f"**/#/sign-in?to=%2F{path[1:]}")
+
+
+def test_signing_out_in_one_tab_signs_out_in_all(ui: Ui, browser) -> None:
+    first, _ = open_page(browser, ui.served.address)
+    first.get_by_label("Personal token").fill(ui.token)
+    first.get_by_label("Stay signed in").check()
+    first.get_by_role("button", name="Sign in").last.click()
+    first.get_by_role("link", name=NAME).wait_for()
+    second = first.context.new_page()
+    second.goto(f"{ui.served.address}/#/links")
+    second.get_by_text("No link yet.").wait_for()
+    first.get_by_role("button", name="Sign out").click()
+    second.get_by_text("You signed out in another tab.").wait_for()
+    assert second.url.endswith("/#/sign-in?to=%2Flinks")
+
+
+@pytest.mark.parametrize("elsewhere", [None, "https://neuroglancer.example.org/"])
+def test_an_embedded_element_opens_the_servers_own_neuroglancer(ui: Ui, serve, browser, tmp_path, elsewhere) -> None:  # noqa: F811
+    if elsewhere is None and client_folder() is None:
+        pytest.skip("the package neuroglancer is not installed: there is no own client")
+    (tmp_path / "data").mkdir()
+    options = ("--neuroglancer", elsewhere) if elsewhere else ()
+    served = serve(tmp_path / "state.sqlite", tmp_path / "data", options=options)
+    # A page of another origin, which would not import from elsewhere if it were not somebody else's.
+    page, complaints = open_page(browser, ui.served.address, bypass_csp=True)
+    ask = "address => import(`${address}/web/neuroglancer.js`).then(({ findViewer }) => findViewer(null))"
+    assert page.evaluate(ask, served.address) == f"{served.address}/neuroglancer/v/links/"
+    assert complaints == []
 
 
 def test_both_elements_in_a_page_of_another_origin(ui: Ui, browser) -> None:

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { expiryOf, expirySentence } from "../../web/expiry.js";
-import { Problem, problemOf, sentenceOf } from "../../web/problem.js";
+import { Problem, problemFor, problemOf, refusals, sentenceOf } from "../../web/problem.js";
 import { addressesOf, snippetsOf } from "../../web/snippets.js";
 import { extentText, sizeText, voxelSizeText } from "../../web/units.js";
 import { layer } from "./builders/wire.mjs";
@@ -128,4 +128,14 @@ test("problems speak in the server's words, or say that there were none", async 
     assert.equal(sentenceOf(problem), "The server answered 502. The server gave no reason.");
   }
   assert.equal(sentenceOf(new Problem(0, "The server could not be reached.")), "The server could not be reached.");
+});
+
+test("who is not signed in, or no longer, is told so in words for people", async () => {
+  const refused = [];
+  refusals.addEventListener("refused", ({ detail }) => refused.push(detail));
+  const answer = () => Response.json({ detail: "sign in with a personal token in the X-Auth-Token header" }, { status: 401 });
+  assert.equal(sentenceOf(await problemFor("", answer())), "Sign in to see this.");
+  assert.deepEqual(refused, []);
+  assert.equal(sentenceOf(await problemFor("old", answer())), "Your token is not valid any more: sign in again.");
+  assert.deepEqual(refused, ["old"]);
 });

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -82,7 +81,7 @@ def _voxels(frames: bytes, count: int) -> list[bytes]:
 
 async def fetch(opened: OpenLayer, dialect: Dialect, count: int) -> list[Fetched]:
     """The first `count` chunks (v3: shards) of the finest level."""
-    chunks, tables, found = opened.chunks(dialect)[0], JumpTables(time.monotonic), []
+    chunks, tables, found = opened.chunks(dialect)[0], JumpTables(), []
     assert isinstance(chunks, WkwChunks)
     form = chunks.form
     for z, y, x in list(product(*map(range, form.grid[::-1])))[:count]:

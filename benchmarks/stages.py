@@ -59,7 +59,7 @@ class Application:
         machine = self.linked.machine
         self.app = create_app(machine, "http://127.0.0.1")
         self.streamer = Streamer(machine.library)
-        self.tables = JumpTables(time.monotonic)
+        self.tables = JumpTables()
         self.calls = asyncio.run(self._calls(calls))
 
     async def _calls(self, count: int) -> list[Call]:

@@ -46,7 +46,7 @@ def described(folder: Path) -> LayerDescription:
 
 async def opened(folder: Path) -> Volume:
     source = LocalFiles(folder)
-    found = await wkw_volumes(source, described(folder), JumpTables(time.monotonic), lambda _: source)
+    found = await wkw_volumes(source, described(folder), JumpTables(), lambda _: source)
     return found.volumes[MAG1]
 
 

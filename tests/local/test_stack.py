@@ -175,7 +175,12 @@ DENIED_JSON = answer(
     [
         ("CLOUDFORMATION", DENIED_QUERY, LIST, "AWS refuses CloudFormation DescribeStacks: AccessDenied"),
         ("DYNAMODB", DENIED_JSON, LIST, "DynamoDB scan: AccessDeniedException"),
-        ("DYNAMODB", DENIED_JSON, ("users", "add", "ann"), "DynamoDB transact_write_items: AccessDeniedException"),
+        (
+            "DYNAMODB",
+            DENIED_JSON,
+            ("users", "add", "ann", "--inherits"),
+            "DynamoDB transact_write_items: AccessDeniedException",
+        ),
         ("SECRETS_MANAGER", DENIED_JSON, ("links", "create", "worm"), "-keys"),
     ],
     ids=["stack", "tables", "users", "keys"],

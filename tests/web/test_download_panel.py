@@ -248,7 +248,7 @@ def run(code: str, folder: Path, token: str = "", python: str = sys.executable) 
     """What lines of Python print, started in a folder; `token`: what WK_TOKEN is."""
     environment = {**os.environ, "WK_TOKEN": token, "WEBKNOSSOS_SKIP_VERSION_CHECK": "True"}
     if python != sys.executable:
-        del environment["PYTHONPATH"]
+        environment.pop("PYTHONPATH", None)
     run = subprocess.run([python, "-c", code], cwd=folder, check=False, capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stderr[-2000:]
     return run.stdout.strip()

@@ -30,8 +30,8 @@ def _new_name(_context: click.Context, _parameter: click.Parameter, name: str) -
 @with_new_state
 def add(name: str, is_admin: bool, inherits: bool, state: State, as_json: bool) -> None:
     """Add a user and print the personal token, once: only its hash is kept."""
-    is_new = name not in {user.name for user in state.users.all()}
-    if is_new and not inherits and (left := _left_by(state, name)):
+    is_new = not inherits and name not in {user.name for user in state.users.all()}
+    if is_new and (left := _left_by(state, name)):
         raise InvalidRequest(f"a user {name} who is gone left {left}: choose another name, or say --inherits")
     token = new_user_token()
     state.users.add(User(name, now_ms(), is_admin), hash_user_token(token))

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from typing import TypeVar, overload
+
+from zarrlink.errors import SourceUnavailable
+
+T = TypeVar("T")
+
 
 def service_error(error: Exception) -> str | None:
     """The service's error code (`ThrottlingException`), or botocore's own word where no answer came
@@ -13,3 +20,20 @@ def service_error(error: Exception) -> str | None:
     if isinstance(error, BotoCoreError) and not isinstance(error, ParamValidationError):
         return type(error).__name__
     return None
+
+
+@overload
+def ask(request: Callable[[], T], *, service: str = "S3") -> T: ...
+@overload
+def ask(request: Callable[[], T], *, or_none: Collection[str], service: str = "S3") -> T | None: ...
+def ask(request: Callable[[], T], *, or_none: Collection[str] = (), service: str = "S3") -> T | None:
+    """What a service answers; None where that is one of the error codes `or_none`. Raises SourceUnavailable with the code."""
+    try:
+        return request()
+    except Exception as error:
+        code = service_error(error)
+        if code is None:
+            raise
+        if code in or_none:
+            return None
+        raise SourceUnavailable(f"{service} answered {code}") from error

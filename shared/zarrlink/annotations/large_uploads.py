@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from zarrlink.aws_errors import service_error
+from zarrlink.aws_errors import ask
 from zarrlink.catalogue.uploads_dynamodb import DynamoUploads, UploadRecord
 from zarrlink.errors import InvalidRequest, SourceUnavailable, UnknownKey
 
@@ -70,7 +70,7 @@ class LargeUploads:
             raise InvalidRequest(f"an upload has 1 to {self._limit_bytes} bytes here, not {length}")
         upload_id = secrets.token_hex(12)
         place = {"Bucket": self._bucket, "Key": upload_key(upload_id)}
-        multipart = str(self._ask(lambda: self._client.create_multipart_upload(**place))["UploadId"])
+        multipart = str(ask(lambda: self._client.create_multipart_upload(**place))["UploadId"])
         record = UploadRecord(upload_id, owner, name, length, dataset, secrets.token_hex(12), multipart, now_ms)
         if not self._uploads.add(record):
             raise SourceUnavailable("the id of an upload is taken")
@@ -88,7 +88,7 @@ class LargeUploads:
         if length != record.length:
             sentence = f"the upload has {length} bytes and not the {record.length} that were announced: begin again"
             if self._uploads.set_state(record.id, "failed", sentence):
-                self._ask(lambda: self._client.delete_object(Bucket=self._bucket, Key=upload_key(record.id)))
+                ask(lambda: self._client.delete_object(Bucket=self._bucket, Key=upload_key(record.id)))
             raise InvalidRequest(sentence)
         # First, so that nothing can come between them: an import that is started twice has one outcome.
         self._start_import(
@@ -113,8 +113,8 @@ class LargeUploads:
             )
         place = {"Bucket": self._bucket, "Key": upload_key(record.id)}
         aborted = {**place, "UploadId": record.multipart}
-        self._ask(lambda: self._client.abort_multipart_upload(**aborted), or_none=("NoSuchUpload",))
-        self._ask(lambda: self._client.delete_object(**place))
+        ask(lambda: self._client.abort_multipart_upload(**aborted), or_none=("NoSuchUpload",))
+        ask(lambda: self._client.delete_object(**place))
 
     def get(self, owner: str, upload_id: str) -> UploadRecord:
         """Raises UnknownKey for one that is not the owner's as for one that is not there."""
@@ -128,7 +128,7 @@ class LargeUploads:
         if not listed:
             raise InvalidRequest("name the parts that were uploaded, each with its number and ETag")
         place = {"Bucket": self._bucket, "Key": upload_key(record.id), "UploadId": record.multipart}
-        done = self._ask(
+        done = ask(
             lambda: self._client.complete_multipart_upload(**place, MultipartUpload={"Parts": listed}) or True,
             # Joined before: whether it was is seen by the object.
             or_none=("NoSuchUpload", *_WRONG_PARTS),
@@ -138,7 +138,7 @@ class LargeUploads:
 
     def _length(self, record: UploadRecord) -> int | None:
         place = {"Bucket": self._bucket, "Key": upload_key(record.id)}
-        found = self._ask(lambda: self._client.head_object(**place), or_none=_MISSING)
+        found = ask(lambda: self._client.head_object(**place), or_none=_MISSING)
         return None if found is None else int(found["ContentLength"])
 
     def _address(self, record: UploadRecord, number: int) -> str:
@@ -148,16 +148,5 @@ class LargeUploads:
             "UploadId": record.multipart,
             "PartNumber": number,
         }
-        signed = self._ask(lambda: self._client.generate_presigned_url("upload_part", Params=part, ExpiresIn=ADDRESS_S))
+        signed = ask(lambda: self._client.generate_presigned_url("upload_part", Params=part, ExpiresIn=ADDRESS_S))
         return str(signed)
-
-    def _ask(self, request: Callable[[], Any], *, or_none: tuple[str, ...] = ()) -> Any:
-        try:
-            return request()
-        except Exception as error:
-            code = service_error(error)
-            if code is None:
-                raise
-            if code in or_none:
-                return None
-            raise SourceUnavailable(f"S3 answered {code}") from error

@@ -14,9 +14,9 @@ from zarrlink.annotations.nml_identity import Identity
 from zarrlink.annotations.s3_sink import S3Sink
 from zarrlink.annotations.s3_vault import TOP
 from zarrlink.annotations.volume_zip import VolumeData
-from zarrlink.aws_errors import service_error
+from zarrlink.aws_errors import ask
 from zarrlink.catalogue.annotations import AnnotationRecord
-from zarrlink.errors import NotReady, SourceUnavailable
+from zarrlink.errors import NotReady
 
 # What a function may answer is 6 MB with base64, which makes 4 of 3.
 DIRECT_BYTES: Final = 4 * 2**20
@@ -81,14 +81,14 @@ class S3Downloads:
 
     def made(self, record: AnnotationRecord, volume_data: VolumeData | None) -> None:
         """Nobody is making it any more: the next who asks may have it made again."""
-        self._ask(lambda: self._client.delete_object(Bucket=self._bucket, Key=_marker(record, volume_data)))
+        ask(lambda: self._client.delete_object(Bucket=self._bucket, Key=_marker(record, volume_data)))
 
     def _have_it_made(self, record: AnnotationRecord, volume_data: VolumeData | None) -> None:
         """Once, however many ask meanwhile; two who ask at one moment have it made twice, with the same outcome."""
         marker = _marker(record, volume_data)
         begun = self._head(marker)
         if begun is None or self._now_ms() - begun["LastModified"].timestamp() * 1000 > MAKING_S * 1000:
-            self._ask(lambda: self._client.put_object(Bucket=self._bucket, Key=marker, Body=b""))
+            ask(lambda: self._client.put_object(Bucket=self._bucket, Key=marker, Body=b""))
             self._make_elsewhere(record, volume_data)
 
     def _address(self, key: str, made: Download) -> str:
@@ -99,9 +99,7 @@ class S3Downloads:
             "ResponseContentDisposition": disposition(made.file_name),
             "ResponseCacheControl": "no-store",
         }
-        signed = self._ask(
-            lambda: self._client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=ADDRESS_S)
-        )
+        signed = ask(lambda: self._client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=ADDRESS_S))
         return str(signed)
 
     def _length(self, key: str) -> int | None:
@@ -109,26 +107,14 @@ class S3Downloads:
         return None if found is None else int(found["ContentLength"])
 
     def _head(self, key: str) -> Any:
-        return self._ask(lambda: self._client.head_object(Bucket=self._bucket, Key=key), missing=True)
+        return ask(lambda: self._client.head_object(Bucket=self._bucket, Key=key), or_none=_MISSING)
 
     def _read(self, key: str) -> bytes:
         def whole() -> Any:
             return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
 
-        data: bytes = self._ask(whole)
+        data: bytes = ask(whole)
         return data
-
-    def _ask(self, request: Callable[[], Any], *, missing: bool = False) -> Any:
-        """The answer; None for what is not there, where that may be."""
-        try:
-            return request()
-        except Exception as error:
-            code = service_error(error)
-            if code is None:
-                raise
-            if missing and code in _MISSING:
-                return None
-            raise SourceUnavailable(f"S3 answered {code}") from error
 
 
 def _key(record: AnnotationRecord, volume_data: VolumeData | None, identity: Identity | None = None) -> str:

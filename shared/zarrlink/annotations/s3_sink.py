@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final, TypeVar
 
 from zarrlink.annotations.manifest import MANIFEST_KEY
-from zarrlink.aws_errors import service_error
-from zarrlink.errors import SourceUnavailable
+from zarrlink.aws_errors import ask, service_error
 
 # S3 takes parts of 5 MiB to 5 GiB, 10 000 of them (user guide, "Amazon S3 multipart upload limits", 2026-10):
 # parts that grow let small objects cost little memory, and take objects of 400 GiB.
@@ -72,23 +71,23 @@ class S3Sink:
         keys, self._keys = self._keys, []
         for start in range(0, len(keys), _DELETED_AT_ONCE):
             objects = [{"Key": self._prefix + key} for key in keys[start : start + _DELETED_AT_ONCE]]
-            self._ask(lambda: self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects}))  # noqa: B023
+            ask(lambda: self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects}))  # noqa: B023
 
     def _start(self, key: str) -> str:
-        started = self._ask(lambda: self._client.create_multipart_upload(Bucket=self._bucket, Key=self._prefix + key))
+        started = ask(lambda: self._client.create_multipart_upload(Bucket=self._bucket, Key=self._prefix + key))
         return str(started["UploadId"])
 
     def _part(self, key: str, upload: str, number: int, data: bytearray) -> dict[str, Any]:
         place = {"Bucket": self._bucket, "Key": self._prefix + key, "UploadId": upload, "PartNumber": number}
-        done = self._ask(lambda: self._client.upload_part(**place, Body=bytes(data)))
+        done = ask(lambda: self._client.upload_part(**place, Body=bytes(data)))
         return {"ETag": done["ETag"], "PartNumber": number}
 
     def _complete(self, key: str, upload: str, parts: list[dict[str, Any]]) -> None:
         place = {"Bucket": self._bucket, "Key": self._prefix + key, "UploadId": upload}
-        self._ask(lambda: self._client.complete_multipart_upload(**place, MultipartUpload={"Parts": parts}))
+        ask(lambda: self._client.complete_multipart_upload(**place, MultipartUpload={"Parts": parts}))
 
     def _put(self, key: str, data: bytes) -> None:
-        self._ask(lambda: self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data))
+        ask(lambda: self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=data))
 
     def _leave(self, key: str, upload: str) -> None:
         place = {"Bucket": self._bucket, "Key": self._prefix + key, "UploadId": upload}
@@ -98,12 +97,3 @@ class S3Sink:
             # The error that led here is the one to tell of.
             if service_error(error) is None:
                 raise
-
-    def _ask(self, request: Callable[[], T]) -> T:
-        try:
-            return request()
-        except Exception as error:
-            code = service_error(error)
-            if code is None:
-                raise
-            raise SourceUnavailable(f"S3 answered {code}") from error

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from zarrlink.aws_errors import service_error
+from zarrlink.aws_errors import ask
 from zarrlink.errors import SourceUnavailable
 from zarrlink.exports.spill import Spill, disk_errors
 
@@ -89,7 +89,7 @@ class ScratchBucket:
 
     def put(self, key: str, data: bytes | Spill) -> None:
         body = data.rewound() if isinstance(data, Spill) else data
-        self._ask(lambda: self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=body))
+        ask(lambda: self._client.put_object(Bucket=self._bucket, Key=self._prefix + key, Body=body))
 
     def get(self, key: str, start: int = 0, length: int | None = None) -> bytes | None:
         wanted = {} if not start and length is None else {"Range": f"bytes={start}-{_last(start, length)}"}
@@ -99,7 +99,7 @@ class ScratchBucket:
             return bytes(answer["Body"].read())
 
         try:
-            return self._ask(read)
+            return ask(read)
         except SourceUnavailable as error:
             if error.reason == "S3 answered NoSuchKey":
                 return None
@@ -108,23 +108,14 @@ class ScratchBucket:
     def keys(self, prefix: str = "") -> set[str]:
         pages = self._client.get_paginator("list_objects_v2")
         listed = pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix)
-        found = self._ask(lambda: [found["Key"] for page in listed for found in page.get("Contents", [])])
+        found = ask(lambda: [found["Key"] for page in listed for found in page.get("Contents", [])])
         return {key.removeprefix(self._prefix) for key in found}
 
     def clear(self) -> None:
         keys = sorted(self.keys())
         for start in range(0, len(keys), 1000):
             objects = [{"Key": self._prefix + key} for key in keys[start : start + 1000]]
-            self._ask(lambda: self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects}))  # noqa: B023
-
-    def _ask(self, request: Callable[[], T]) -> T:
-        try:
-            return request()
-        except Exception as error:
-            code = service_error(error)
-            if code is None:
-                raise
-            raise SourceUnavailable(f"S3 answered {code}") from error
+            ask(lambda: self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects}))  # noqa: B023
 
 
 def _last(start: int, length: int | None) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from zarrlink.annotations.downloads import disposition
-from zarrlink.aws_errors import service_error
-from zarrlink.errors import SourceUnavailable
+from zarrlink.aws_errors import ask
 from zarrlink.exports.part_s3 import S3Parts
 from zarrlink.exports.scratch import ScratchBucket
 from zarrlink.jobs.model import Job
@@ -49,21 +47,12 @@ class BucketStore:
         # Uploads by their place: one that was begun and not written down is nobody's else.
         prefix = _prefix(RESULTS, job)
         pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=prefix)
-        uploads = self._ask(lambda: [upload for page in pages for upload in page.get("Uploads", [])])
+        uploads = ask(lambda: [upload for page in pages for upload in page.get("Uploads", [])])
         for upload in uploads:
             name = upload["Key"].removeprefix(prefix)
             S3Parts(self._client, self._bucket, prefix + name, owner="").abort(upload["UploadId"])
         ScratchBucket(self._client, self._bucket, prefix).clear()
         self.scratch(job).clear()
-
-    def _ask(self, request: Callable[[], T]) -> T:
-        try:
-            return request()
-        except Exception as error:
-            code = service_error(error)
-            if code is None:
-                raise
-            raise SourceUnavailable(f"S3 answered {code}") from error
 
 
 def _prefix(top: str, job: Job) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from zarrlink import errors
 from zarrlink.annotations.downloads import disposition
-from zarrlink.aws_errors import service_error
-from zarrlink.errors import SourceUnavailable, ZarrlinkError
+from zarrlink.aws_errors import ask
+from zarrlink.errors import ZarrlinkError
 from zarrlink.exports.store_s3 import BucketStore
 from zarrlink.jobs.model import Job
 
@@ -54,7 +54,7 @@ class StepFunctionsEngine:
     def stop(self, job: Job) -> None:
         # Functions that run at this moment go on until they look at the job's state.
         arn = f"{self._machine.replace(':stateMachine:', ':execution:')}:{execution_name(job)}"
-        self._ask(lambda: self._client.stop_execution(executionArn=arn), fine=("ExecutionDoesNotExist",))
+        ask(lambda: self._client.stop_execution(executionArn=arn), or_none=("ExecutionDoesNotExist",), service="AWS")
         self._store.remove(job)
 
     def address(self, job: Job, suffix: str = "") -> str:
@@ -65,25 +65,14 @@ class StepFunctionsEngine:
             "ResponseCacheControl": "no-store",
         }
         sign = self._s3.generate_presigned_url
-        return str(self._ask(lambda: sign("get_object", Params=wanted, ExpiresIn=ADDRESS_S)))
+        return str(ask(lambda: sign("get_object", Params=wanted, ExpiresIn=ADDRESS_S), service="AWS"))
 
     def discard(self, job: Job) -> None:
         self._store.remove(job)
 
     def _execute(self, name: str, given: Mapping[str, Any]) -> None:
         request = {"stateMachineArn": self._machine, "name": name, "input": json.dumps(given, sort_keys=True)}
-        self._ask(lambda: self._client.start_execution(**request), fine=("ExecutionAlreadyExists",))
-
-    def _ask(self, request: Callable[[], Any], *, fine: tuple[str, ...] = ()) -> Any:
-        try:
-            return request()
-        except Exception as error:
-            code = service_error(error)
-            if code is None:
-                raise
-            if code in fine:
-                return None
-            raise SourceUnavailable(f"AWS answered {code}") from error
+        ask(lambda: self._client.start_execution(**request), or_none=("ExecutionAlreadyExists",), service="AWS")
 
 
 def execution_name(job: Job) -> str:

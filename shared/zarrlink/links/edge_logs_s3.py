@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from gzip import BadGzipFile, GzipFile
 from typing import Any, Final, TypeVar
 
-from zarrlink.aws_errors import service_error
-from zarrlink.errors import CorruptFile, SourceUnavailable
+from zarrlink.aws_errors import ask
+from zarrlink.errors import CorruptFile
 from zarrlink.links.edge_log import read_openings
 from zarrlink.links.interface import LinkStore
 from zarrlink.links.model import Uses
@@ -37,7 +37,7 @@ def count_logs(client: Any, bucket: str, prefix: str, links: LinkStore, still_ti
     """
     done = Counted()
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    listed = _ask(lambda: [entry for page in pages for entry in page.get("Contents", [])])
+    listed = ask(lambda: [entry for page in pages for entry in page.get("Contents", [])])
     for entry in listed:
         if not still_time():
             break
@@ -46,7 +46,7 @@ def count_logs(client: Any, bucket: str, prefix: str, links: LinkStore, still_ti
             done.spoilt += 1
             continue
         links.count(uses)
-        _ask(lambda key=entry["Key"]: client.delete_object(Bucket=bucket, Key=key))  # type: ignore[misc]
+        ask(lambda key=entry["Key"]: client.delete_object(Bucket=bucket, Key=key))  # type: ignore[misc]
         done.files += 1
         done.openings += sum(use.openings for use in uses.values())
     return done
@@ -56,20 +56,10 @@ def _read(client: Any, bucket: str, entry: dict[str, Any]) -> dict[str, Uses] | 
     """The openings in a file; None where it is no log of the edge."""
     if entry["Size"] > MAX_BYTES:
         return None
-    answer = _ask(lambda: client.get_object(Bucket=bucket, Key=entry["Key"]))
-    packed: bytes = _ask(answer["Body"].read)
+    answer = ask(lambda: client.get_object(Bucket=bucket, Key=entry["Key"]))
+    packed: bytes = ask(answer["Body"].read)
     try:
         with GzipFile(fileobj=io.BytesIO(packed)) as file, io.TextIOWrapper(file, encoding="utf-8") as lines:
             return read_openings(lines)
     except (CorruptFile, BadGzipFile, EOFError, zlib.error, UnicodeDecodeError):
         return None
-
-
-def _ask(request: Callable[[], T]) -> T:
-    try:
-        return request()
-    except Exception as error:
-        code = service_error(error)
-        if code is None:
-            raise
-        raise SourceUnavailable(f"S3: {code}") from error

@@ -199,8 +199,14 @@ def test_a_described_mapping_whose_file_is_missing_is_not_looked_for_elsewhere()
 
 
 def test_a_described_mapping_is_read_where_it_lies() -> None:
-    source = MemorySource({"elsewhere/x.h5": hdf5()(table(10, 3))[HDF5]})
-    asyncio.run(open_m(source, attachments=[Attachment("m", "./elsewhere/x.h5", "hdf5")]))
+    entries = table(10, 3)
+    source = MemorySource({"elsewhere/x.h5": hdf5()(entries)[HDF5]})
+    ids = np.arange(10, dtype=np.uint32)
+
+    async def shown() -> np.ndarray:
+        return await (await open_m(source, attachments=[Attachment("m", "./elsewhere/x.h5", "hdf5")])).apply(ids)
+
+    np.testing.assert_array_equal(asyncio.run(shown()), entries[ids])
 
 
 class Failing:

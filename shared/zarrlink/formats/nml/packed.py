@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, Generic, Self, TypeVar, overload
@@ -62,7 +63,7 @@ class Edge:
 Item = TypeVar("Item", Node, Edge)
 
 
-class Packed(Generic[Item]):
+class Packed(ABC, Generic[Item]):
     """Items in records of one length, and for the few that have more: their rest, by index."""
 
     __slots__ = ("_packed", "_rests")
@@ -88,15 +89,15 @@ class Packed(Generic[Item]):
         return cls(bytes(packed), rests)
 
     @staticmethod
-    def _pack(item: Item) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def _pack(item: Item) -> bytes: ...
 
     @staticmethod
-    def _rest(item: Item) -> Rest:
-        raise NotImplementedError
+    @abstractmethod
+    def _rest(item: Item) -> Rest: ...
 
-    def _item(self, index: int) -> Item:
-        raise NotImplementedError
+    @abstractmethod
+    def _item(self, index: int) -> Item: ...
 
     @property
     def rests(self) -> Mapping[int, Rest]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeVar, cast
@@ -37,7 +37,6 @@ from zarrlink.errors import (
 from zarrlink.exports.args import ExportArgs
 from zarrlink.exports.ids import merge_ids, scan_unit, write_table
 from zarrlink.exports.originals import Originals, confirm, look_at
-from zarrlink.exports.part_sink import PartReceipt
 from zarrlink.exports.places import Places
 from zarrlink.exports.plan import Plan, make_plan
 from zarrlink.exports.request import ExportSpec, Limits
@@ -45,8 +44,9 @@ from zarrlink.exports.sampling import sample
 from zarrlink.exports.scratch import Scratch
 from zarrlink.exports.source import export_spec
 from zarrlink.exports.spill import Spill
-from zarrlink.exports.steps import Confirm, Finished, finish, is_small, put_once, run_small, run_unit, tiers, unit_of
+from zarrlink.exports.steps import Confirm, Finished, finish, is_small, run_small, run_unit, tiers, unit_of
 from zarrlink.exports.store import IDS_SUFFIX, ExportStore
+from zarrlink.exports.stream import least_part_bytes, write_stream
 from zarrlink.jobs.interface import JobStore
 from zarrlink.jobs.model import Job
 from zarrlink.library import Library, Subject
@@ -60,7 +60,6 @@ _DAY_MS: Final = 86_400_000
 _LOOK_S: Final = 1.0
 # What a worker needs to write its part and go.
 _LAST_S: Final = 30.0
-_PART_BYTES: Final = 64 * 2**20
 _REMEMBERED: Final = 4
 # Another attempt would end the same way. What else fails may go better next time.
 FINAL: Final = (CorruptFile, UnsupportedLayer, InvalidRequest, ExportFailed, LinkGone)
@@ -177,7 +176,7 @@ class ExportWork:
         job = self._job(job_id, attempt)
         if job.kind == "annotation_wkw":
             with self._told(job):
-                length = await self._download(job)
+                length = await self._write_download(job)
             self._publish(job, Finished(length, 1))
             return
         begun = await self._begin(job_id, attempt)
@@ -320,6 +319,18 @@ class ExportWork:
         self._begun.pop((job.id, job.attempt), None)
         self._store.scratch(job).clear()
 
+    async def _write_download(self, job: Job) -> int:
+        subject = self._subject(job)
+        source, manifest = await self._library.manifest(subject)
+        name = None if subject.annotation is None else subject.annotation.name
+        file = download(manifest, source, volume_data=ExportArgs.from_json(job.args).volume_format, name=name)
+        stored = sum(mag.data_bytes for volume in manifest.volumes for mag in volume.mags)
+        part_bytes = least_part_bytes(stored, self._limits)
+        places = Places(
+            self._store.sink(job), job.upload, self._store.scratch(job), self._store.disk, self._checker(job), 1
+        )
+        return await write_stream(file.body, part_bytes, places)
+
     def _put_ids(self, begun: _Begun) -> None:
         sink = self._store.sink(begun.job, IDS_SUFFIX)
         with Spill(self._store.disk) as table:
@@ -331,33 +342,6 @@ class ExportWork:
         except InvalidRequest:
             # An earlier call has put it there.
             sink.abort(upload)
-
-    async def _download(self, job: Job) -> int:
-        """An annotation as a zip, or its NML; gives its length."""
-        args, subject = ExportArgs.from_json(job.args), self._subject(job)
-        source, manifest = await self._library.manifest(subject)
-        name = None if subject.annotation is None else subject.annotation.name
-        body = download(manifest, source, volume_data=args.volume_format, name=name).body
-        stored = sum(mag.data_bytes for volume in manifest.volumes for mag in volume.mags)
-        part_bytes = max(_PART_BYTES, 2 * stored // self._limits.parts)
-        sink, receipts = self._store.sink(job), list[PartReceipt]()
-        check = self._checker(job)
-        while not receipts or receipts[-1].part_bytes >= part_bytes:
-            with Spill(self._store.disk) as part:
-                await _fill(part, body, part_bytes)
-                check()
-                receipts.append(await asyncio.to_thread(put_once, sink, job.upload, len(receipts) + 1, part))
-        await asyncio.to_thread(sink.complete, job.upload, receipts)
-        return sum(receipt.part_bytes for receipt in receipts)
-
-
-async def _fill(part: Spill, body: AsyncIterator[bytes], least: int) -> None:
-    while part.length < least and (piece := await _next(body)) is not None:
-        part.write(piece)
-
-
-def _next(body: AsyncIterator[bytes]) -> Awaitable[bytes | None]:
-    return anext(body, None)
 
 
 def _numbers(plan: Plan) -> tuple[tuple[int, int], ...]:

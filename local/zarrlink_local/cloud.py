@@ -75,6 +75,10 @@ class CloudState:
             most_bytes=MOST_BYTES,
         )
 
+    @property
+    def has_edge(self) -> bool:
+        return self.stack.has_edge
+
     @cached_property
     def keys(self) -> KeyRing:
         return read_key_ring(_client(self._session, "secretsmanager"), self.stack.keys_secret)

@@ -35,6 +35,11 @@ class State(Protocol):
     @property
     def keys(self) -> KeyRing: ...
 
+    @property
+    def has_edge(self) -> bool:
+        """Whether a CDN stands in front, which is told of revocations."""
+        ...
+
     def links_address(self) -> str:
         """What the addresses of links begin with, without a slash at the end. Raises InvalidRequest where there is none."""
         ...

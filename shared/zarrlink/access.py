@@ -23,7 +23,7 @@ class Act(Enum):
     """What may be done to a dataset or an annotation.
 
     READ: see and preview it, download and export it, make links to it. CHANGE: describe, share and delete it, replace it
-    by an import, see and revoke everybody's links to it.
+    by an import, say that its files were exchanged, see and revoke everybody's links to it.
     """
 
     READ = auto()

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 # Writers of several processes queue here; far longer than any of our transactions.
 BUSY_TIMEOUT_S: Final = 60.0
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 # "zlnk": tells our files from other SQLite databases.
 APPLICATION_ID: Final = 0x7A6C6E6B
 _SCHEMA: Final = """
@@ -68,6 +68,10 @@ _UPGRADES: Final = {
         "ALTER TABLE annotations ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'",
         "ALTER TABLE annotations ADD COLUMN visibility TEXT NOT NULL DEFAULT 'private'",
         "ALTER TABLE annotations ADD COLUMN collaborators TEXT NOT NULL DEFAULT '[]'",
+    ),
+    4: (
+        "ALTER TABLE datasets ADD COLUMN revision INTEGER NOT NULL DEFAULT 1",
+        "ALTER TABLE links ADD COLUMN edge_ms INTEGER",
     ),
 }
 

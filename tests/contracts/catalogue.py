@@ -131,3 +131,28 @@ class CatalogueContract(ABC):
         found = catalogue.get(record.id)
         assert found is not None
         assert found.description == "\u4e2d" * MAX_DESCRIPTION
+
+    # --- files that were exchanged ---
+
+    def test_a_new_dataset_is_at_its_first_revision(self, catalogue: Catalogue) -> None:
+        assert catalogue.register("em", "/data/em", 7).revision == 1
+
+    def test_exchanged_files_raise_the_revision_and_nothing_else(self, catalogue: Catalogue) -> None:
+        record = catalogue.register("em", "/data/em", 7, owner="ann", about=SAID)
+        other = catalogue.register("seg", "/data/seg", 7)
+        assert catalogue.revise(record.id) == replace(record, revision=2)
+        assert catalogue.revise(record.id) == replace(record, revision=3)
+        assert catalogue.get(record.id) == replace(record, revision=3)
+        assert catalogue.get(other.id) == other
+
+    def test_what_is_said_and_registered_later_leaves_the_revision(self, catalogue: Catalogue) -> None:
+        record = catalogue.register("em", "/data/em", 7)
+        catalogue.revise(record.id)
+        catalogue.change(record.id, SAID)
+        assert catalogue.register("em", "/data/em", 8).revision == 2
+
+    def test_what_is_not_there_has_no_revision_to_raise(self, catalogue: Catalogue) -> None:
+        catalogue.register("em", "/data/em", 7)
+        for unknown in ("0" * 24, "", "location#0"):
+            assert catalogue.revise(unknown) is None
+        assert len(catalogue.all()) == 1

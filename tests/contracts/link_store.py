@@ -55,6 +55,7 @@ class LinkStoreContract(ABC):
             {"expires_ms": MAX_TIME_MS},
             {"revoked_ms": CREATED_MS},
             {"uses": 3, "last_used_ms": CREATED_MS},
+            {"revoked_ms": CREATED_MS, "edge_ms": CREATED_MS + 1},
             {"name": "", "note": ""},
             {"name": 'it\'s "quoted"; DROP TABLE links --', "note": "two\nlines\tand \u00e9\u4e2d\U0001f9e0"},
             {"owner": "o'neil@example.org"},
@@ -262,3 +263,28 @@ class LinkStoreContract(ABC):
         again = store.get(wanted.id)
         assert again is not None
         assert again.geometry == {"em": "of this test alone"}
+
+    # --- what the edge is told ---
+
+    def test_all_links_are_listed_revoked_and_expired_ones_as_well(self, store: LinkStore) -> None:
+        made = [link(0, expires_ms=0), link(1, owner="ben"), link(2, revoked_ms=7), link(3, revoked_ms=7, edge_ms=8)]
+        for one in made:
+            store.add(one)
+        assert dict(store.all()) == {one.id: one for one in made}
+
+    def test_of_no_links_all_are_none(self, store: LinkStore) -> None:
+        assert list(store.all()) == []
+
+    def test_a_revocation_is_confirmed_once(self, store: LinkStore) -> None:
+        store.add(link(1))
+        store.revoke(link(1).id, None, 7)
+        assert store.confirm_revoked(link(1).id, 8)
+        assert not store.confirm_revoked(link(1).id, 9)
+        assert store.get(link(1).id) == link(1, revoked_ms=7, edge_ms=8)
+
+    def test_only_a_revocation_is_confirmed(self, store: LinkStore) -> None:
+        store.add(link(1))
+        assert not store.confirm_revoked(link(1).id, 8)
+        assert not store.confirm_revoked(link(2).id, 8)
+        assert store.get(link(1).id) == link(1)
+        assert store.get(link(2).id) is None

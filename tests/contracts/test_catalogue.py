@@ -51,3 +51,12 @@ def test_a_state_file_from_before_descriptions_and_sharing_is_brought_up_to_date
         assert users.all() == [User("anna", 7)]
         assert catalogue.change("1", Changes(tags=("x",))) == DatasetRecord("1", "em", "/data/em", 7, tags=("x",))
         assert users.set_admin("anna", is_admin=True)
+
+
+def test_datasets_of_an_older_state_file_are_at_their_first_revision(tmp_path: Path) -> None:
+    path = tmp_path / "state.sqlite"
+    older_state_file(path, 4, "INSERT INTO datasets (id, name, location, created_ms) VALUES ('1', 'em', '/data/em', 7)")
+    with state_file(path) as file:
+        catalogue = SqliteCatalogue(file)
+        assert catalogue.all() == [DatasetRecord("1", "em", "/data/em", 7)]
+        assert catalogue.revise("1") == DatasetRecord("1", "em", "/data/em", 7, revision=2)

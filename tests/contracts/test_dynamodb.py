@@ -127,6 +127,17 @@ def stored(client: Any, table: str, key: str) -> dict[str, Any]:
     return dict(client.get_item(TableName=table, Key={"id": {"S": key}})["Item"])
 
 
+def test_a_damaged_row_hides_no_other_link(aws: MotoAws) -> None:
+    client, table = aws.client("dynamodb"), aws.new_table(LINKS)
+    links = DynamoLinks(client, table)
+    for number in range(4):
+        links.add(link(number))
+    for number, change in ((1, "SET geometry = :new"), (2, "REMOVE geometry")):
+        values = {"ExpressionAttributeValues": {":new": {"S": "{"}}} if ":new" in change else {}
+        client.update_item(TableName=table, Key={"id": {"S": link(number).id}}, UpdateExpression=change, **values)
+    assert dict(links.all()) == {link(0).id: link(0), link(1).id: None, link(2).id: None, link(3).id: link(3)}
+
+
 def test_all_links_of_an_owner_are_listed_however_many_pages_they_fill(aws: MotoAws) -> None:
     client = Between(aws.client("dynamodb"))
     links = DynamoLinks(client, aws.new_table(LINKS))
@@ -273,6 +284,15 @@ def test_a_location_removed_while_it_is_registered_is_registered_anew(aws: MotoA
     record = DynamoCatalogue(Between(aws.client("dynamodb"), before), table).register("new", "s3://b/em", 8)
     assert record.id != old.id
     assert other.all() == [record] == [DatasetRecord(record.id, "new", "s3://b/em", 8)]
+
+
+def test_a_row_from_before_there_were_revisions_is_at_the_first(aws: MotoAws) -> None:
+    client, table = aws.client("dynamodb"), aws.new_table(CATALOGUE)
+    catalogue = DynamoCatalogue(client, table)
+    record = catalogue.register("em", "s3://b/em", 7)
+    client.update_item(TableName=table, Key={"id": {"S": record.id}}, UpdateExpression="REMOVE revision")
+    assert catalogue.get(record.id) == record
+    assert catalogue.revise(record.id) == replace(record, revision=2) == catalogue.get(record.id)
 
 
 def test_a_dataset_is_removed_by_one_alone(aws: MotoAws) -> None:

@@ -39,3 +39,13 @@ def test_links_of_an_older_state_file_were_not_counted_yet(tmp_path: Path) -> No
         assert store.get(link(1).id) == link(1)
         store.count({link(1).id: Uses(2, 7)})
         assert store.get(link(1).id) == link(1, uses=2, last_used_ms=7)
+
+
+def test_a_damaged_row_hides_no_other(tmp_path: Path) -> None:
+    with state_file(tmp_path / "state.sqlite") as file:
+        store = SqliteLinks(file)
+        for number in range(3):
+            store.add(link(number))
+        with file.write() as connection:
+            connection.execute("UPDATE links SET view = '{' WHERE id = ?", (link(1).id,))
+        assert dict(store.all()) == {link(0).id: link(0), link(1).id: None, link(2).id: link(2)}

@@ -24,7 +24,7 @@ from zarrlink_local.verify import compare, verify_dataset
 
 @click.group()
 def datasets() -> None:
-    """List, show, add, edit, share, remove and verify datasets."""
+    """List, show, add, edit, share, replace, remove and verify datasets."""
 
 
 @datasets.command("list")
@@ -89,6 +89,22 @@ def add(
 
 
 add_sharing(datasets, "dataset", dataset_verbs)
+
+
+@datasets.command()
+@click.argument("dataset")
+@with_place
+def replaced(dataset: str, place: Place, as_json: bool) -> None:
+    """Say that the files of DATASET (name or id) were exchanged, once all new ones are there.
+
+    Its links show the new ones where these have the same geometry, and end where not. Without this, caches in front of the
+    server keep what they have.
+    """
+    facts = dataset_verbs(place).replaced(dataset)
+    if as_json:
+        print_json({"id": facts["id"], "replaced": True})
+    else:
+        click.echo(f"the files of {shown(facts['name'])} ({facts['id']}) were replaced")
 
 
 @datasets.command()

@@ -104,12 +104,13 @@ def list_links(owner: str | None, source: str | None, place: Place, as_json: boo
             names.get(link["annotation"] or link["dataset"]) or str(link["dataset"]),
             link["name"],
             link["owner"],
+            link["state"],
             _expiry(link),
             _uses(link),
         )
         for link in found
     ]
-    print_table(("ID", "TO", "NAME", "OWNER", "EXPIRES", "OPENED"), rows)
+    print_table(("ID", "TO", "NAME", "OWNER", "STATE", "EXPIRES", "OPENED"), rows)
 
 
 @links.command()
@@ -149,12 +150,16 @@ def revoke(link_id: str, place: Place, as_json: bool) -> None:
     if as_json:
         print_json(facts)
     else:
-        click.echo(f"revoked {facts['id']}")
+        told = "; the CDN is being told, which takes some seconds" if facts["state"] == "revoking" else ""
+        click.echo(f"revoked {facts['id']}{told}")
 
 
 def _print_link(facts: Facts, *, as_json: bool) -> None:
     if as_json:
         print_json(facts)
+        return
+    if facts["state"] == "revoking":
+        click.echo(f"link {facts['id']} is revoked; the CDN is being told, which takes some seconds")
         return
     click.echo(f"link {facts['id']}, expires {_expiry(facts)}, opened {_uses(facts)}")
     if not facts["page"]:
@@ -163,6 +168,7 @@ def _print_link(facts: Facts, *, as_json: bool) -> None:
     click.echo(f"  page   {facts['page']}")
     for layer in facts["layers"]:
         click.echo(f"  {shown(layer['name'])}\n    v3   {layer['v3']}\n    v2   {layer['v2']}")
+        click.echo(f"    WEBKNOSSOS {layer['webknossos']}")
 
 
 def _expiry(facts: Facts) -> str:

@@ -33,6 +33,10 @@ class DatasetVerbs(Protocol):
 
     def change(self, name: str, edit: Edit) -> Facts: ...
 
+    def replaced(self, name: str) -> Facts:
+        """Its files were exchanged."""
+        ...
+
     def remove(self, name: str) -> Facts: ...
 
 
@@ -70,6 +74,12 @@ class StateDatasets:
         if changed is None:
             raise InvalidRequest(f"the dataset {name!r} was removed in the meantime")
         return _of_record(changed)
+
+    def replaced(self, name: str) -> Facts:
+        revised = self._state.catalogue.revise(find_dataset(self._state, name).id)
+        if revised is None:
+            raise InvalidRequest(f"the dataset {name!r} was removed in the meantime")
+        return _of_record(revised)
 
     def remove(self, name: str) -> Facts:
         record = find_dataset(self._state, name)
@@ -136,6 +146,10 @@ class RemoteDatasets:
     def change(self, name: str, edit: Edit) -> Facts:
         facts = only_one(self.all(), name, "dataset")
         return _of_body(self._api.send("PATCH", f"/datasets/{segment(facts['id'])}", body=edit.body(facts)))
+
+    def replaced(self, name: str) -> Facts:
+        facts = only_one(self.all(), name, "dataset")
+        return _of_body(self._api.send("POST", f"/datasets/{segment(facts['id'])}/replaced"))
 
     def remove(self, name: str) -> Facts:
         facts = only_one(self.all(), name, "dataset")

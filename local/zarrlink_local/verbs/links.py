@@ -6,10 +6,10 @@ import asyncio
 from typing import NamedTuple, Protocol
 
 from zarrlink.errors import InvalidRequest
-from zarrlink.http.page import layer_paths
+from zarrlink.http.page import layer_addresses
 from zarrlink.library import Subject
 from zarrlink.links.interface import KEEP, Keep
-from zarrlink.links.model import Link
+from zarrlink.links.model import Link, LinkState
 from zarrlink.links.previews import is_preview
 from zarrlink.links.service import LinkRequest, change_link, create_link
 from zarrlink.links.token import KeyRing
@@ -48,7 +48,7 @@ class LinkVerbs(Protocol):
     def change(self, link_id: str, *, name: str | Keep = KEEP, expires_ms: int | Keep | None = KEEP) -> Facts: ...
 
     def revoke(self, link_id: str) -> Facts:
-        """Its id, and when it was revoked where that is told."""
+        """Its id, when it was revoked, and whether caches everywhere know it: its state is `revoked` or `revoking`."""
         ...
 
     def names(self) -> dict[str, str]:
@@ -73,7 +73,7 @@ class StateLinks:
         check_any_user_name(name)
         subject = find_subject(self._state, source)
         new = asyncio.run(create_link(self._state.library, self._state.links, subject, name, wish, now_ms()))
-        return MadeLink(_of_link(addresses, new.link), list(new.left_out))
+        return MadeLink(self._of_link(addresses, new.link), list(new.left_out))
 
     def all(self, owner: str | None, source: str | None = None, *, addresses: bool = True) -> list[Facts]:
         subject = None if source is None else find_subject(self._state, source)
@@ -83,24 +83,30 @@ class StateLinks:
             if not is_preview(link) and (subject is None or _opens(link, subject))
         ]
         made_of = _Addresses.of(self._state) if addresses and found else None
-        return [_of_link(made_of, link) for link in found]
+        return [self._of_link(made_of, link) for link in found]
 
     def one(self, link_id: str) -> Facts:
         link = self._state.links.get(link_id)
-        found = _found(link_id, None if link is None or link.revoked_ms is not None else link)
-        return _of_link(_Addresses.of(self._state), found)
+        found = _found(link_id, None if link is None or self._state_of(link) == "revoked" else link)
+        return self._of_link(_Addresses.of(self._state), found)
 
     def change(self, link_id: str, *, name: str | Keep = KEEP, expires_ms: int | Keep | None = KEEP) -> Facts:
         addresses = _Addresses.of(self._state)
         changed = change_link(self._state.links, link_id, None, name=name, expires_ms=expires_ms)
-        return _of_link(addresses, _found(link_id, changed))
+        return self._of_link(addresses, _found(link_id, changed))
 
     def revoke(self, link_id: str) -> Facts:
         link = _found(link_id, self._state.links.revoke(link_id, None, now_ms()))
-        return {"id": link.id, "revoked": iso(link.revoked_ms)}
+        return {"id": link.id, "revoked": iso(link.revoked_ms), "state": self._state_of(link)}
 
     def names(self) -> dict[str, str]:
         return _names(self._state)
+
+    def _state_of(self, link: Link) -> LinkState:
+        return link.state(now_ms(), has_edge=self._state.has_edge)
+
+    def _of_link(self, addresses: _Addresses | None, link: Link) -> Facts:
+        return {**_of_link(addresses, link), "state": self._state_of(link)}
 
 
 def _opens(link: Link, subject: Subject) -> bool:
@@ -146,7 +152,7 @@ def _of_link(addresses: _Addresses | None, link: Link) -> Facts:
         "expires": iso(link.expires_ms),
         "page": page,
         "layers": [
-            {"name": name, **{dialect: page and page + path for dialect, path in layer_paths(name).items()}}
+            {"name": name, **{dialect: page and it for dialect, it in layer_addresses(page, name).items()}}
             for name in link.view.layers
         ],
         "name": link.name,
@@ -200,8 +206,8 @@ class RemoteLinks:
         return self._of("PUT", link_id, {key: new for key, new in given.items() if not isinstance(new, Keep)})
 
     def revoke(self, link_id: str) -> Facts:
-        self._ask("DELETE", link_id)
-        return {"id": link_id, "revoked": iso(now_ms())}
+        answer = self._ask("DELETE", link_id)
+        return {"id": link_id, "revoked": iso(now_ms()), "state": answer.get("state", "revoked")}
 
     def names(self) -> dict[str, str]:
         return _names(self._api)
@@ -249,4 +255,5 @@ def _of_body(body: Facts) -> Facts:
         "created": iso(body["created"]),
         "uses": body["uses"],
         "lastUsed": iso(body["lastUsed"]),
+        "state": body["state"],
     }

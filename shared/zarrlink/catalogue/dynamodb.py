@@ -3,7 +3,7 @@
 Two rows a dataset, written and taken away together:
 
     <dataset id>          name, location, created_ms, is_renamed (1, or not there), description, tags, owner,
-                          visibility, collaborators
+                          visibility, collaborators, revision
     location#<SHA-256>    dataset
 
 The second makes a location unique. An id is random, not derived from the location: a location that was removed must
@@ -73,6 +73,14 @@ class DynamoCatalogue:
         row = self._table.update(dataset_id, assignments(new) or "SET #name = #name", "attribute_exists(#id)", new)
         return None if row is None else _record(row)
 
+    def revise(self, dataset_id: str) -> DatasetRecord | None:
+        if not _DATASET_ID.fullmatch(dataset_id):
+            return None
+        # A row that was written before there were revisions is at the first.
+        change = "SET #revision = if_not_exists(#revision, :first) + :one"
+        row = self._table.update(dataset_id, change, "attribute_exists(#id)", {"first": 1, "one": 1})
+        return None if row is None else _record(row)
+
     def remove(self, dataset_id: str) -> bool:
         record = self.get(dataset_id)
         return record is not None and self._table.transact(
@@ -98,6 +106,7 @@ def _row(record: DatasetRecord) -> dict[str, Value | None]:
         "owner": record.owner,
         "visibility": record.visibility,
         "collaborators": pack(record.collaborators),
+        "revision": record.revision,
     }
 
 

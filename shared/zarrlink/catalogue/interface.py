@@ -14,7 +14,8 @@ class DatasetRecord:
     """A registered dataset. `id`: 24 hex digits as WEBKNOSSOS's; `location`: a folder or object-store address.
 
     `is_renamed`: whether its name was given by somebody, and so does not follow that of its folder. `owner`: the name of
-    who registered it, "" where that was the operator's command line. Beside these: `zarrlink.access.Shared`.
+    who registered it, "" where that was the operator's command line. `revision`: raised whenever its files are exchanged.
+    Beside these: `zarrlink.access.Shared`.
     """
 
     id: str
@@ -27,6 +28,7 @@ class DatasetRecord:
     owner: str = ""
     visibility: Visibility = "organization"
     collaborators: tuple[str, ...] = ()
+    revision: int = 1
 
 
 NOTHING_SAID: Final = Changes()
@@ -53,6 +55,13 @@ class Catalogue(Protocol):
 
     def change(self, dataset_id: str, changes: Changes) -> DatasetRecord | None:
         """The changed record; None where there is none."""
+        ...
+
+    def revise(self, dataset_id: str) -> DatasetRecord | None:
+        """Its files were exchanged: the record with its revision raised by one; None where there is none.
+
+        To be said when all new files are there: whoever reads a file before keeps it as one of the new revision.
+        """
         ...
 
     def remove(self, dataset_id: str) -> bool:

@@ -41,6 +41,13 @@ class MemoryCatalogue:
         self._by_location[record.location] = changed
         return changed
 
+    def revise(self, dataset_id: str) -> DatasetRecord | None:
+        record = self.get(dataset_id)
+        if record is None:
+            return None
+        self._by_location[record.location] = replace(record, revision=record.revision + 1)
+        return self._by_location[record.location]
+
     def remove(self, dataset_id: str) -> bool:
         record = self.get(dataset_id)
         return record is not None and self._by_location.pop(record.location, None) is not None

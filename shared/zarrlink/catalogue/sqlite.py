@@ -44,17 +44,22 @@ class SqliteCatalogue:
         new: dict[str, Any] = changes.columns()
         if changes.name is not None:
             new["is_renamed"] = True
-        assignments = ", ".join(f"{column} = ?" for column in new) or "id = id"
-        with self._file.write() as connection:
-            rows = connection.execute(
-                f"UPDATE datasets SET {assignments} WHERE id = ? RETURNING {', '.join(_COLUMNS)}",
-                (*new.values(), dataset_id),
-            ).fetchall()
-        return _record(rows[0]) if rows else None
+        return self._update(dataset_id, ", ".join(f"{column} = ?" for column in new) or "id = id", *new.values())
+
+    def revise(self, dataset_id: str) -> DatasetRecord | None:
+        return self._update(dataset_id, "revision = revision + 1")
 
     def remove(self, dataset_id: str) -> bool:
         with self._file.write() as connection:
             return connection.execute("DELETE FROM datasets WHERE id = ?", (dataset_id,)).rowcount > 0
+
+    def _update(self, dataset_id: str, assignments: str, *values: Any) -> DatasetRecord | None:
+        with self._file.write() as connection:
+            rows = connection.execute(
+                f"UPDATE datasets SET {assignments} WHERE id = ? RETURNING {', '.join(_COLUMNS)}",
+                (*values, dataset_id),
+            ).fetchall()
+        return _record(rows[0]) if rows else None
 
 
 def _row(record: DatasetRecord) -> tuple[Any, ...]:

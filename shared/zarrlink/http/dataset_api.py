@@ -19,7 +19,8 @@ from zarrlink.http.catalogue_models import (
 )
 from zarrlink.http.found import ChangeableDataset, ReadableDataset
 from zarrlink.http.sign_in import SignedIn, SignedInOrNot
-from zarrlink.http.webknossos_facts import ORGANIZATION, unopened
+from zarrlink.http.webknossos_documents import ORGANIZATION
+from zarrlink.http.webknossos_facts import unopened
 from zarrlink.library import Subject
 from zarrlink.links.previews import open_preview
 from zarrlink.users.interface import User
@@ -85,6 +86,16 @@ def add_dataset_routes(api: APIRouter, services: ApiServices) -> None:  # noqa: 
         if not services.catalogue.remove(record.id):
             raise UnknownKey("there is no such dataset")
         return Message(messages=[{"success": "dataset deleted"}])
+
+    @api.post(
+        "/datasets/{dataset_id}/replaced",
+        summary="All files of a dataset were exchanged: links show the new ones where their geometry is the same, else they end",
+    )
+    def replaced(record: ChangeableDataset, user: SignedIn) -> DatasetBody:
+        revised = services.catalogue.revise(record.id)
+        if revised is None:
+            raise UnknownKey("there is no such dataset")
+        return dataset_body(revised, user)
 
     @api.post("/datasets/{dataset_id}/view", summary="An address to draw pictures of a dataset from, for an hour")
     async def view(record: ReadableDataset) -> PreviewBody:

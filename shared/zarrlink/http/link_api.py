@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from zarrlink.access import Act, may, may_change_link, may_see_link
 from zarrlink.catalogue.annotations import AnnotationRecord
 from zarrlink.catalogue.interface import DatasetRecord
 from zarrlink.errors import InvalidRequest, UnknownKey
-from zarrlink.http.api_models import LinkBody, LinkChangeBody, Message, NewLinkBody, link_body, untold
+from zarrlink.http.api_models import (
+    LinkBody,
+    LinkChangeBody,
+    Message,
+    NewLinkBody,
+    RevokingBody,
+    link_body,
+    untold,
+)
 from zarrlink.http.found import find_annotation, find_dataset, subject_of
 from zarrlink.http.sign_in import SignedIn
 from zarrlink.library import Subject
@@ -89,13 +97,19 @@ def add_link_routes(api: APIRouter, services: ApiServices) -> None:  # noqa: C90
         return show(changed, user)
 
     @api.delete(
-        "/zarrPrivateLinks/{link_id}", summary="Revoke a link, at once and for good: yours, or one to what is yours"
+        "/zarrPrivateLinks/{link_id}",
+        summary="Revoke a link, at once and for good: yours, or one to what is yours",
+        responses={202: {"model": RevokingBody, "description": "Revoked here; caches are being told"}},
     )
-    def revoke(link_id: str, user: SignedIn) -> Message:
+    def revoke(link_id: str, user: SignedIn, response: Response) -> Message | RevokingBody:
         link = _visible(services, link_id, user)
-        if services.links.revoke(link_id, link.owner, services.now_ms()) is None:
+        if link.revoked_ms is None and services.links.revoke(link_id, link.owner, services.now_ms()) is None:
             raise _no_link()
-        return Message(messages=[{"success": "privateLink deleted"}])
+        said = [{"success": "privateLink deleted"}]
+        if not services.has_edge:
+            return Message(messages=said)
+        response.status_code = 202
+        return RevokingBody(messages=said, id=link_id)
 
 
 class _Opened:
@@ -125,7 +139,8 @@ class _Opened:
 
 def _shown(services: ApiServices, link: Link, user: User, opened: _Opened, left_out: Sequence[str] = ()) -> LinkBody:
     """A link as its maker sees it, or as somebody does who may not read all that it opens."""
-    body, things = link_body(link, services.keys, services.public_url, left_out), opened.by(link)
+    state = link.state(services.now_ms(), has_edge=services.has_edge)
+    body, things = link_body(link, state, services.keys, services.public_url, left_out), opened.by(link)
     readable = [thing.id for thing in things if may(user, Act.READ, thing)]
     return body if link.owner == user.name or len(readable) == len(things) else untold(body, readable)
 
@@ -133,7 +148,7 @@ def _shown(services: ApiServices, link: Link, user: User, opened: _Opened, left_
 def _visible(services: ApiServices, link_id: str, user: User) -> Link:
     """Raises UnknownKey for a link that is not there (any more), and for one that is not for the user to see."""
     link = services.links.get(link_id)
-    if link is None or link.revoked_ms is not None or is_preview(link):
+    if link is None or is_preview(link) or link.state(services.now_ms(), has_edge=services.has_edge) == "revoked":
         raise _no_link()
     if not may_see_link(user, link.owner, _Opened(services).by(link)):
         raise _no_link()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 
 from zarrlink.aws_tables import BY_OWNER
 from zarrlink.dynamodb_table import DynamoClient, DynamoTable, Row, Value, assignments
 from zarrlink.links.interface import KEEP, Keep
-from zarrlink.links.model import Link, Uses
+from zarrlink.links.model import DAMAGED, Link, Uses
 from zarrlink.view import View
 
 # How long a row outlives its link: in the owner's list, and for an expiry to be extended.
@@ -44,6 +44,7 @@ class DynamoLinks:
             # Not there until it is used.
             "uses": link.uses or None,
             "last_used_ms": link.last_used_ms,
+            "edge_ms": link.edge_ms,
             "ttl": _ttl(link.expires_ms),
         }
         if not self._table.put_new(row):
@@ -86,6 +87,13 @@ class DynamoLinks:
         change = "SET #revoked_ms = :revoked_ms, #ttl = if_not_exists(#ttl, :ttl)"
         return self._update(link_id, owner, change, {"revoked_ms": now_ms, "ttl": now_ms // 1000 + KEPT_S})
 
+    def all(self) -> Iterator[tuple[str, Link | None]]:
+        return ((row["id"], _link_or_none(row)) for row in self._table.scan("attribute_exists(#id)"))
+
+    def confirm_revoked(self, link_id: str, now_ms: int) -> bool:
+        only_if = "attribute_exists(#revoked_ms) AND attribute_not_exists(#edge_ms)"
+        return self._table.update(link_id, "SET #edge_ms = :edge_ms", only_if, {"edge_ms": now_ms}) is not None
+
     def count(self, uses: Mapping[str, Uses]) -> None:
         for link_id, (openings, last_ms) in uses.items():
             change = "SET #last_used_ms = :last_used_ms ADD #uses :uses"
@@ -119,7 +127,15 @@ def _link(row: Row) -> Link:
         revoked_ms=row.get("revoked_ms"),
         uses=row.get("uses", 0),
         last_used_ms=row.get("last_used_ms"),
+        edge_ms=row.get("edge_ms"),
     )
+
+
+def _link_or_none(row: Row) -> Link | None:
+    try:
+        return _link(row)
+    except DAMAGED:
+        return None
 
 
 # Read for every request and never changed once written.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, Literal, Protocol
 
 from zarrlink.links.model import Link, Uses
@@ -48,6 +48,14 @@ class LinkStore(Protocol):
 
     def revoke(self, link_id: str, owner: str | None, now_ms: int) -> Link | None:
         """The revoked link; None where there is none that was not revoked already. There is no way back."""
+        ...
+
+    def all(self) -> Iterator[tuple[str, Link | None]]:
+        """Every link by its id, revoked and expired ones as well, in any order; None for a row that is damaged."""
+        ...
+
+    def confirm_revoked(self, link_id: str, now_ms: int) -> bool:
+        """The edge refuses a revoked link from now on. False where there is none such that was not confirmed already."""
         ...
 
     def count(self, uses: Mapping[str, Uses]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -54,6 +54,16 @@ class MemoryLinks:
             return None
         self._links[link_id] = replace(link, revoked_ms=now_ms)
         return self._links[link_id]
+
+    def all(self) -> Iterator[tuple[str, Link | None]]:
+        yield from list(self._links.items())
+
+    def confirm_revoked(self, link_id: str, now_ms: int) -> bool:
+        link = self._links.get(link_id)
+        if link is None or link.revoked_ms is None or link.edge_ms is not None:
+            return False
+        self._links[link_id] = replace(link, edge_ms=now_ms)
+        return True
 
     def count(self, uses: Mapping[str, Uses]) -> None:
         for link_id, (openings, last_ms) in uses.items():

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from zarrlink.errors import InvalidRequest, LinkGone
 from zarrlink.view import View
@@ -16,6 +16,12 @@ MAX_NAME: Final = 200
 MAX_NOTE: Final = 2000
 # 9999-12-31: what JavaScript and ISO dates can still write.
 MAX_TIME_MS: Final = 253_402_300_799_999
+DAMAGED: Final = (KeyError, TypeError, ValueError, AttributeError, InvalidRequest)
+"""What a row that no link can be made of is noticed by."""
+
+
+LinkState = Literal["active", "expired", "revoking", "revoked"]
+"""`revoking`: revoked, but the edge is not known to refuse it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +29,8 @@ class Link:
     """A row of the link table. Times in ms since 1970, UTC. It holds no secret: the token is made from the id and a key.
 
     `geometry`: layer -> fingerprint of its geometry when the link was made. `expires_ms` None: never.
-    `uses`: openings that were counted, `last_used_ms` when the last of them was; None: none was.
+    `uses`: openings that were counted, `last_used_ms` when the last of them was; None: none was. `edge_ms`: since when the
+    edge is known to refuse it after it was revoked; None: it is not (or there is no edge).
     """
 
     id: str
@@ -37,9 +44,16 @@ class Link:
     revoked_ms: int | None = None
     uses: int = 0
     last_used_ms: int | None = None
+    edge_ms: int | None = None
 
     def is_expired(self, now_ms: int) -> bool:
         return self.expires_ms is not None and self.expires_ms < now_ms
+
+    def state(self, now_ms: int, *, has_edge: bool) -> LinkState:
+        """What becomes of whoever opens it. `has_edge`: whether a CDN is to be told of revocations."""
+        if self.revoked_ms is not None:
+            return "revoking" if has_edge and self.edge_ms is None else "revoked"
+        return "expired" if self.is_expired(now_ms) else "active"
 
     def check(self, now_ms: int) -> None:
         """Raises LinkGone unless the link opens its view now."""

@@ -1,6 +1,6 @@
-"""The key ring of the links, from Secrets Manager.
+"""The key ring of the links, and what the CDN proves itself with, from Secrets Manager.
 
-The secret is JSON in one of the two forms of `parse_key_ring`. CloudFormation's comes of `GenerateSecretString` with
+The key ring's secret is JSON in one of the two forms of `parse_key_ring`. CloudFormation's comes of `GenerateSecretString` with
 `SecretStringTemplate: '{"current": "a"}'`, `GenerateStringKey: a` and `PasswordLength: 64`. To change the key, add
 `"b"` with new random text and make it current; links made with `a` work until `"a"` is taken out.
 """
@@ -8,11 +8,13 @@ The secret is JSON in one of the two forms of `parse_key_ring`. CloudFormation's
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from zarrlink.aws_errors import service_error
 from zarrlink.errors import SourceUnavailable
 from zarrlink.links.token import KeyRing, parse_key_ring
+
+EDGE_SECRET_LENGTH: Final = 32
 
 
 class SecretsClient(Protocol):
@@ -21,20 +23,68 @@ class SecretsClient(Protocol):
     def get_secret_value(self, **request: Any) -> Mapping[str, Any]: ...
 
 
+class SecretKeys:
+    """The key ring in a secret, read when it is first needed: behind a CDN that is hardly ever."""
+
+    def __init__(self, client: SecretsClient, secret: str) -> None:
+        self._client = client
+        self._secret = secret
+        self._ring: KeyRing | None = None
+
+    def token(self, link_id: str) -> str:
+        """Raises as `read_key_ring`."""
+        return self._read().token(link_id)
+
+    def link_id(self, token: str) -> str:
+        """Raises LinkGone, and as `read_key_ring`."""
+        return self._read().link_id(token)
+
+    def _read(self) -> KeyRing:
+        if self._ring is None:
+            self._ring = read_key_ring(self._client, self._secret)
+        return self._ring
+
+
+class SecretEdge:
+    """What the CDN sends, from a secret that holds it as plain text. See `zarrlink.http.edge_door.EdgeSecrets`."""
+
+    def __init__(self, client: SecretsClient, secret: str) -> None:
+        self._client = client
+        self._secret = secret
+
+    def current(self) -> bytes:
+        found = _read_text(self._client, self._secret, "AWSCURRENT")
+        if found is None or len(found) < EDGE_SECRET_LENGTH:
+            raise ValueError(f"the secret {self._secret} is too short to tell the CDN from others")
+        return found.encode()
+
+    def previous(self) -> bytes | None:
+        found = _read_text(self._client, self._secret, "AWSPREVIOUS")
+        return None if found is None or len(found) < EDGE_SECRET_LENGTH else found.encode()
+
+
 def read_key_ring(client: SecretsClient, secret: str) -> KeyRing:
     """The key ring in a secret, given by name or ARN.
 
     Raises ValueError where it is none, SourceUnavailable where it cannot be read. Both name the secret and tell
     nothing of its content; so they have no cause, which would.
     """
+    ring = parse_key_ring(_read_text(client, secret, "AWSCURRENT") or "")
+    if ring is None:
+        raise ValueError(f"the secret {secret} is not a key ring")
+    return ring
+
+
+def _read_text(client: SecretsClient, secret: str, stage: str) -> str | None:
+    """The text of a version; None where there is none at that stage. Raises SourceUnavailable."""
     try:
-        answer = client.get_secret_value(SecretId=secret)
+        answer = client.get_secret_value(SecretId=secret, VersionStage=stage)
     except Exception as error:
         code = service_error(error)
         if code is None:
             raise
+        if code == "ResourceNotFoundException" and stage != "AWSCURRENT":
+            return None
         raise SourceUnavailable(f"secret {secret}: {code}") from error
-    ring = parse_key_ring(answer.get("SecretString", ""))
-    if ring is None:
-        raise ValueError(f"the secret {secret} is not a key ring")
-    return ring
+    text: str = answer.get("SecretString", "")
+    return text

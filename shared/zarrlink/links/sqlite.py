@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
 
 from zarrlink.links.interface import KEEP, Keep
-from zarrlink.links.model import Link, Uses
+from zarrlink.links.model import DAMAGED, Link, Uses
 from zarrlink.sqlite_file import SqliteFile
 from zarrlink.view import View
 
-_COLUMNS: Final = "id, owner, view, geometry, name, note, created_ms, expires_ms, revoked_ms, uses, last_used_ms"
+_COLUMNS: Final = (
+    "id, owner, view, geometry, name, note, created_ms, expires_ms, revoked_ms, uses, last_used_ms, edge_ms"
+)
 
 
 class SqliteLinks:
@@ -36,10 +38,11 @@ class SqliteLinks:
             link.revoked_ms,
             link.uses,
             link.last_used_ms,
+            link.edge_ms,
         )
         try:
             with self._file.write() as connection:
-                connection.execute(f"INSERT INTO links ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+                connection.execute(f"INSERT INTO links ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         except sqlite3.IntegrityError as error:
             raise ValueError(f"link id {link.id} is taken") from error
 
@@ -70,6 +73,15 @@ class SqliteLinks:
     def revoke(self, link_id: str, owner: str | None, now_ms: int) -> Link | None:
         return self._update(link_id, owner, {"revoked_ms": now_ms})
 
+    def all(self) -> Iterator[tuple[str, Link | None]]:
+        for row in self._file.rows(f"SELECT {_COLUMNS} FROM links"):
+            yield row[0], _link_or_none(row)
+
+    def confirm_revoked(self, link_id: str, now_ms: int) -> bool:
+        only_if = "id = ? AND revoked_ms IS NOT NULL AND edge_ms IS NULL"
+        with self._file.write() as connection:
+            return connection.execute(f"UPDATE links SET edge_ms = ? WHERE {only_if}", (now_ms, link_id)).rowcount > 0
+
     def count(self, uses: Mapping[str, Uses]) -> None:
         rows = [(openings, last_ms, link_id) for link_id, (openings, last_ms) in uses.items()]
         with self._file.write() as connection:
@@ -98,6 +110,13 @@ class SqliteLinks:
 def _link(row: tuple[Any, ...]) -> Link:
     link_id, owner, view, geometry, *others = row
     return Link(link_id, owner, _view(view), _geometry(geometry), *others)
+
+
+def _link_or_none(row: tuple[Any, ...]) -> Link | None:
+    try:
+        return _link(row)
+    except DAMAGED:
+        return None
 
 
 # Read for every request and never changed once written.

@@ -1,10 +1,12 @@
-/** One layer's card: its slice, its facts and its two addresses. */
+/** One layer's card: its slice, its facts and its addresses. */
 
 import { copies } from "./copy.js";
 import { addFact } from "./facts.js";
 import { Slice } from "./slice.js";
 import { addressesOf } from "./snippets.js";
 import { sizeText } from "./units.js";
+
+const DIALECTS = { v3: "Zarr v3", v2: "Zarr v2", webknossos: "WEBKNOSSOS" };
 
 /** The card of a layer, filled in from the template, and its slice, which fetches nothing until it is shown. */
 export function layerCard(template, layer, { base, voxelSize, announce }) {
@@ -22,10 +24,11 @@ export function layerCard(template, layer, { base, voxelSize, announce }) {
   listLevels(card.querySelector("details"), layer);
   listNotes(card.querySelector(".notes"), layer.notes);
 
-  for (const version of ["v3", "v2"]) {
+  for (const [version, words] of Object.entries(DIALECTS)) {
     const shown = card.querySelector(`.${version} code`);
     const button = card.querySelector(`.${version} .copy`);
-    const what = `the Zarr ${version} address of ${layer.name}`;
+    const what = `the ${words} address of ${layer.name}`;
+    card.querySelector(`.${version}`).hidden = addresses[version] === null;
     shown.textContent = addresses[version];
     button.setAttribute("aria-label", `Copy ${what}`);
     copies(button, { textOf: () => addresses[version], shown, what, announce });

@@ -15,7 +15,8 @@ import { usesSentence } from "./uses.js";
 const LAYERS_SHOWN = 8;
 // Of more than one above this, that many are named.
 const LAYERS_NAMED = 5;
-const DIALECTS = ["v3", "v2"];
+// What is copied, on its button and in words.
+const DIALECTS = { v3: ["v3", "Zarr v3"], v2: ["v2", "Zarr v2"], webknossos: ["wk", "WEBKNOSSOS"] };
 
 export function nameOf(link) {
   return link.name || "Unnamed link";
@@ -97,12 +98,8 @@ export class LinkCard {
         "tr",
         {},
         make("th", { scope: "row", text: layer.name }),
-        DIALECTS.map((dialect) =>
-          make(
-            "td",
-            {},
-            this.#copying(dialect, layer.name, layer[dialect], `the Zarr ${dialect} address of ${layer.name}`),
-          ),
+        Object.entries(DIALECTS).map(([dialect, [label, words]]) =>
+          make("td", {}, this.#copying(label, layer.name, layer[dialect], `the ${words} address of ${layer.name}`)),
         ),
       ),
     );

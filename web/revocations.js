@@ -4,12 +4,12 @@ export class Revocations {
   #pending = new Map();
   #send;
 
-  /** `send(link, {keepalive})` revokes for good, or throws. */
+  /** `send(link, {keepalive})` revokes for good and says what the link is then, or throws. */
   constructor(send) {
     this.#send = send;
   }
 
-  /** Count whole seconds down for a link; `tick(rest)` after each, then `done()` or `failed(error)`. */
+  /** Count whole seconds down for a link; `tick(rest)` after each, then `done(state)` or `failed(error)`. */
   begin(link, { seconds, tick, done, failed }) {
     const pending = { link, done, failed };
     const wait = (rest) => {
@@ -39,8 +39,7 @@ export class Revocations {
     clearTimeout(timer);
     this.#pending.delete(linkId);
     try {
-      await this.#send(link, options);
-      done();
+      done(await this.#send(link, options));
     } catch (error) {
       failed(error);
     }

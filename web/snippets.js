@@ -4,9 +4,13 @@ import { regionOf } from "./picture.js";
 
 const SAMPLE_SIDE = 64;
 
-/** The two complete addresses of a layer; `base` ends with a slash, and what the server lists is percent-encoded already. */
+/**
+ * The complete addresses of a layer; `base` ends with a slash, and what the server lists is percent-encoded already.
+ * `webknossos` is null where that dialect has no words for the layer.
+ */
 export function addressesOf(layer, base) {
-  return { v3: base + layer.v3, v2: base + layer.v2 };
+  const beside = base.replace(/\/zarr\/([^/]+)\/$/, "/data/annotations/zarr/$1/");
+  return { v3: base + layer.v3, v2: base + layer.v2, webknossos: layer.webknossos ? beside + layer.webknossos : null };
 }
 
 /** `[{name, hint, code}]`, one for each tool; `hint` says what to install or where to paste. */

@@ -15,6 +15,7 @@ import { readFacts } from "./link_facts.js";
 import { linkForm } from "./link_form.js";
 import { Problem, sentenceOf } from "./problem.js";
 import { Revocations } from "./revocations.js";
+import { untilGone } from "./untold.js";
 
 const UNDO_SECONDS = 8;
 
@@ -231,12 +232,17 @@ export class ZarrLinks extends HTMLElement {
     this.#revocations.begin(link, {
       seconds,
       tick: (rest) => (left.textContent = rest > 0 ? `in ${rest} ${rest === 1 ? "second" : "seconds"}` : "now"),
-      done: () => {
+      done: async (state) => {
         const focused = this.shadowRoot.activeElement === undo;
-        notice.remove();
         this.#cards.delete(link.id);
+        if (state === "revoking") {
+          undo.remove();
+          if (focused) this.#nextFocus();
+          if (!(await this.#waitUntilTold(link, sentence))) return;
+        }
+        notice.remove();
         this.#tellEmpty();
-        if (focused) this.#nextFocus();
+        if (focused && state !== "revoking") this.#nextFocus();
         this.#announce(`Revoked ${nameOf(link)}.`);
         this.#tell("link-revoked", link);
       },
@@ -248,13 +254,28 @@ export class ZarrLinks extends HTMLElement {
     undo.focus();
   }
 
+  /** What the link is then: "revoking" while a CDN is being told, else "revoked". */
   async #delete(link, options) {
     try {
-      await this.#api.send("DELETE", `/api/zarrPrivateLinks/${link.id}`, options);
+      const answer = await this.#api.send("DELETE", `/api/zarrPrivateLinks/${link.id}`, options);
+      return answer?.state ?? "revoked";
     } catch (error) {
       // Somebody was faster: it is as revoked as can be.
-      if (!(error instanceof Problem && error.status === 404)) throw error;
+      if (error instanceof Problem && error.status === 404) return "revoked";
+      throw error;
     }
+  }
+
+  /** Whether the CDN is told of a revocation while this element is there. */
+  async #waitUntilTold(link, sentence) {
+    const api = this.#api;
+    sentence.textContent = `“${nameOf(link)}” is revoked. The CDN is being told, which takes some seconds.`;
+    this.#announce(sentence.textContent);
+    const isTold = await untilGone(() => api.get(`/api/zarrPrivateLinks/${link.id}`), {
+      goesOn: () => sentence.isConnected,
+    });
+    if (!isTold) sentence.textContent = `“${nameOf(link)}” is revoked. The CDN is not known to refuse it yet.`;
+    return isTold;
   }
 
   // Telling

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from functools import cache
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger, Metrics
@@ -30,19 +31,25 @@ from zarrlink.errors import SourceUnavailable
 from zarrlink.http import problems
 from zarrlink.http.api import ApiServices, create_api
 from zarrlink.http.api_door import ApiDoor
+from zarrlink.http.asgi import Door
 from zarrlink.http.cors import UiOrigins
-from zarrlink.http.lambda_events import carried, reply_of
+from zarrlink.http.edge_door import EdgeDoor
+from zarrlink.http.lambda_events import carried, reply_of, request_of
+from zarrlink.http.page import read_page_html
+from zarrlink.http.routes import DataPath, is_of_link
 from zarrlink.http.webknossos_api import create_webknossos_routes
+from zarrlink.http.webknossos_zarr import create_zarr_routes
 from zarrlink.jobs.dynamodb import DynamoJobs
 from zarrlink.jobs.limits import JobLimits
 from zarrlink.jobs.service import JobService
 from zarrlink.jobs.step_functions import StepFunctionsEngine
 from zarrlink.library import Library
 from zarrlink.links.dynamodb import DynamoLinks
-from zarrlink.links.secrets import read_key_ring
+from zarrlink.links.secrets import SecretEdge, read_key_ring
 from zarrlink.settings import ApiSettings
 from zarrlink.sources.bucket_places import bucket_places
 from zarrlink.sources.permission import AllowedSources
+from zarrlink.streaming import Streamer
 from zarrlink.users.configured import SignInChoice
 from zarrlink.users.dynamodb import DynamoUsers
 
@@ -66,11 +73,13 @@ MAX_UPLOAD_BYTES: Final = 4_500_000
 SMALL_UPLOADS: Final = ImportLimits(
     ZipLimits(entries=50_000, directory_bytes=2**24, unpacked_bytes=2**28), nml_bytes=2**25
 )
+# Addresses that one stack is reached by.
+MAX_ADDRESSES: Final = 8
 # Putting the parts of gigabytes together takes S3 some seconds.
 S3_ANSWERS_S: Final = 20
 
 
-@cache
+@lru_cache(maxsize=MAX_ADDRESSES)
 def door(public_url: str) -> Mangum:
     """The API, whose addresses begin with `public_url`."""
     dynamodb = LazyClient("dynamodb")
@@ -98,6 +107,7 @@ def door(public_url: str) -> Mangum:
         keys=read_key_ring(LazyClient("secretsmanager"), SETTINGS.link_keys_secret),
         now_ms=now_ms,
         public_url=public_url,
+        has_edge=edge() is not None,
         place_of=bucket_places(frozenset({SETTINGS.annotation_bucket, SETTINGS.export_bucket})),
         uploads=LargeUploads(
             DynamoUploads(dynamodb, SETTINGS.annotations_table),
@@ -116,8 +126,36 @@ def door(public_url: str) -> Mangum:
         vouchers=VOUCHERS,
     )
     facts = create_webknossos_routes(library, catalogue, public_url)
-    app = ApiDoor(create_api(services, facts), ui_origins=UI_ORIGINS, max_upload_bytes=MAX_UPLOAD_BYTES)
-    return Mangum(app, lifespan="off")
+    api = create_api(services, facts, create_zarr_routes(library))
+    app = ApiDoor(api, ui_origins=UI_ORIGINS, max_upload_bytes=MAX_UPLOAD_BYTES)
+    # Below /data, where a link's token may stand in place of an id.
+    data_path = DataPath(
+        keys=services.keys,
+        links=services.links,
+        streamer=Streamer(library, check_blocks=SETTINGS.check_blocks),
+        now_ms=now_ms,
+        page_html=read_page_html(),
+        viewer_max_age_s=SETTINGS.link_viewer_max_age,
+        edge=edge(),
+    )
+    return Mangum(_encoded(Door(data_path, lambda _: app)), lifespan="off")
+
+
+@cache
+def edge() -> EdgeDoor | None:
+    """What stands before everything where there is a CDN."""
+    if not SETTINGS.edge_secret:
+        return None
+    return EdgeDoor(SecretEdge(LazyClient("secretsmanager"), SETTINGS.edge_secret))
+
+
+def _encoded(app: Door) -> Callable[..., Awaitable[None]]:
+    """The path as it came, which Mangum decodes and forgets."""
+
+    async def called(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        await app({**scope, "raw_path": scope["aws.event"]["path"].encode()}, receive, send)
+
+    return called
 
 
 def start(event: dict[str, str]) -> None:
@@ -159,8 +197,9 @@ def _have_download_made(record: AnnotationRecord, volume_data: VolumeData | None
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """API Gateway's event to its answer."""
     started = time.perf_counter()
-    answer = carried(_answer(event, context), "ask for less of it, such as one link or the links to one dataset")
-    if event["path"].startswith(("/api/", "/data/")):
+    answer, is_admitted = _answer(event, context)
+    answer = carried(answer, "ask for less of it, such as one link or the links to one dataset")
+    if is_admitted and event["path"].startswith(("/api/", "/data/")) and not is_of_link(event["path"]):
         # Also on what was answered in place of the API.
         headers = event.get("headers") or {}
         origin = next((value for name, value in headers.items() if name.lower() == "origin"), None)
@@ -181,12 +220,25 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     return answer
 
 
-def _answer(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def _answer(event: dict[str, Any], context: Any) -> tuple[dict[str, Any], bool]:
+    """The answer, and whether the request came the way that it should."""
+    is_admitted = False
     try:
-        own = door(SETTINGS.public_url.rstrip("/") or _own_address(event))
+        reached_by = _reached_by(request_of(event).headers)
+        is_admitted = True
+        own = door(SETTINGS.public_url.rstrip("/") or reached_by or _own_address(event))
     except Exception as error:  # noqa: BLE001 (no keys at the moment: a failure that is said like any other, and tried anew)
-        return reply_of(problems.reply(error))
-    return dict(own(event, context))
+        return reply_of(problems.reply(error)), is_admitted
+    return dict(own(event, context)), is_admitted
+
+
+def _reached_by(headers: Mapping[bytes, bytes]) -> str | None:
+    """What the CDN was reached by; None without one. Raises LinkGone for a request that did not come through it."""
+    cdn = edge()
+    if cdn is None:
+        return None
+    cdn.check(headers)
+    return cdn.public_url(headers)
 
 
 def _own_address(event: dict[str, Any]) -> str:

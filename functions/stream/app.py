@@ -19,14 +19,16 @@ from aws_lambda_powertools.metrics import MetricUnit
 from zarrlink.aws_parts import FRESHNESS_S, MOST_BYTES, LazyClient, now_ms, source_opener
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
+from zarrlink.edge.addresses import LINK_HEADER, TOKEN_HEADER, UNCHECKED, parse_address
 from zarrlink.http import problems
+from zarrlink.http.edge_door import EdgeDoor
 from zarrlink.http.lambda_events import reply_of, request_of, sendable
 from zarrlink.http.message import Request, Response
 from zarrlink.http.page import read_page_html
-from zarrlink.http.routes import PREFIX, DataPath
+from zarrlink.http.routes import DataPath
 from zarrlink.library import Library
 from zarrlink.links.dynamodb import DynamoLinks
-from zarrlink.links.secrets import read_key_ring
+from zarrlink.links.secrets import SecretEdge, SecretKeys
 from zarrlink.settings import StreamSettings
 from zarrlink.sources.permission import AllowedSources
 from zarrlink.storage.metered import Meter, metered
@@ -56,13 +58,15 @@ def data_path() -> DataPath:
         allowed=AllowedSources.from_text(SETTINGS.zarrlink_allowed_sources),
         most_bytes=MOST_BYTES,
     )
+    secrets = LazyClient("secretsmanager")
     return DataPath(
-        keys=read_key_ring(LazyClient("secretsmanager"), SETTINGS.link_keys_secret),
+        keys=SecretKeys(secrets, SETTINGS.link_keys_secret),
         links=DynamoLinks(dynamodb, SETTINGS.links_table),
         streamer=Streamer(library, check_blocks=SETTINGS.check_blocks),
         now_ms=now_ms,
         page_html=read_page_html(),
         viewer_max_age_s=SETTINGS.link_viewer_max_age,
+        edge=EdgeDoor(SecretEdge(secrets, SETTINGS.edge_secret)) if SETTINGS.edge_secret else None,
     )
 
 
@@ -95,6 +99,18 @@ def _shown_key(below: str, response: Response) -> str:
     return _TOKEN_LIKE.sub("...", unquote(below))[:200]
 
 
+def _told(request: Request) -> tuple[str, str]:
+    """The link's id as the address or the edge names it, and what comes after it."""
+    address = parse_address(request.path)
+    if address is not None:
+        return address.token[1:17], address.rest
+    kind, *parts = request.path.lstrip("/").split("/", 3 if request.path.startswith("/c/") else 2)
+    if kind == "c":
+        return request.header(LINK_HEADER) or "", parts[2] if len(parts) > 2 else ""
+    link_id = (request.header(TOKEN_HEADER) or "")[1:17] if parts[:1] == [UNCHECKED] else "".join(parts[:1])
+    return link_id, "".join(parts[1:])
+
+
 def _as_get(request: Request) -> Request:
     """HEAD answered like GET, whole: the gateway strips the body and keeps its true length."""
     if request.method != "HEAD":
@@ -105,12 +121,12 @@ def _as_get(request: Request) -> Request:
 
 def _note(request: Request, response: Response, context: Any, milliseconds: float) -> None:
     """One line a request. The token is a secret: of the address only what comes after it, and a hash of the link's id."""
-    token, _, below = request.path[len(PREFIX) :].partition("/")
+    link_id, below = _told(request)
     LOGGER.info(
         "request",
         extra={
             "request_id": getattr(context, "aws_request_id", ""),
-            "link": hashlib.sha256(token[1:17].encode()).hexdigest()[:12],
+            "link": hashlib.sha256(link_id.encode()).hexdigest()[:12],
             "method": request.method,
             "key": _shown_key(below, response),
             "status": response.status,

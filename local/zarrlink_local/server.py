@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +16,10 @@ from zarrlink.annotations.downloads import StreamedDownloads
 from zarrlink.errors import InvalidRequest
 from zarrlink.http.api import ApiServices, create_api
 from zarrlink.http.api_door import ApiDoor
-from zarrlink.http.asgi import Door
+from zarrlink.http.asgi import App, Door
 from zarrlink.http.cors import UiOrigins
 from zarrlink.http.cutout_api import create_cutout_routes
+from zarrlink.http.edge_door import EdgeDoor
 from zarrlink.http.page import read_page_html
 from zarrlink.http.routes import DataPath
 from zarrlink.http.webknossos_api import create_webknossos_routes
@@ -29,6 +32,8 @@ from zarrlink_local.machine import Machine, now_ms
 from zarrlink_local.viewer import ViewerDoor
 
 LOOPBACK: Final = "127.0.0.1"
+# Names that one CDN goes by.
+_MAX_ADDRESSES: Final = 8
 
 
 def create_app(
@@ -43,9 +48,12 @@ def create_app(
     opened: Callable[[str], None] | None = None,
     served: tuple[Path, ...] = (),
     neuroglancer: str | None = None,
+    edge: EdgeDoor | None = None,
+    is_named: bool = False,
 ) -> Door:
     """The whole server as an ASGI application. `engine` None: without jobs. `served`: where datasets may be registered. `opened`: told the ids of links that are used.
-    `neuroglancer`: the address of the one that links are opened in; None: the client of its package, where that is installed."""
+    `neuroglancer`: the address of the one that links are opened in; None: the client of its package, where that is installed.
+    `edge`: behind a CDN; then addresses begin with what that was reached by, unless `public_url` `is_named` by the operator."""
     data_path = DataPath(
         keys=machine.keys,
         links=machine.links,
@@ -54,6 +62,7 @@ def create_app(
         page_html=read_page_html(),
         viewer_max_age_s=viewer_max_age_s,
         opened=opened,
+        edge=edge,
     )
     services = ApiServices(
         library=machine.library,
@@ -69,12 +78,20 @@ def create_app(
         open_result=None if engine is None else engine.result,
         place_of=machine.places(served).place_of,
         vouchers=vouchers,
+        has_edge=edge is not None,
     )
     cutouts = create_cutout_routes(machine.library)
-    facts = create_webknossos_routes(machine.library, machine.catalogue, public_url)
     arrays = create_zarr_routes(machine.library)
-    api_door = ApiDoor(create_api(services, cutouts, facts, arrays), ui_origins=ui_origins)
-    return Door(data_path, ViewerDoor(api_door, neuroglancer))
+
+    @lru_cache(maxsize=_MAX_ADDRESSES)
+    def others(reached_by: str | None) -> App:
+        address = public_url if reached_by is None or is_named else reached_by
+        facts = create_webknossos_routes(machine.library, machine.catalogue, address)
+        api = create_api(replace(services, public_url=address), cutouts, facts, arrays)
+        return ViewerDoor(ApiDoor(api, ui_origins=ui_origins), neuroglancer)
+
+    others(None)
+    return Door(data_path, others)
 
 
 def listen(port: int) -> socket.socket:

@@ -100,23 +100,27 @@ class Library:
         served (any more), CorruptFile and SourceUnavailable where its description or headers are damaged or out of
         reach.
         """
+        return (await self.opened(view, name))[1]
+
+    async def opened(self, view: View, name: str) -> tuple[Subject, OpenLayer]:
+        """As `layer`, with what the view was of when the layer was opened."""
         key = view.id, name
         known = self._open.get(key)
         now = self._monotonic()
         if known is not None and now - known[1].checked_s < self._freshness_s:
-            return known[1]
+            return known
         subject = self.subject(view)
         if known is not None:
             if known[0] == subject and await known[1].is_unchanged():
                 known[1].checked_s = now
-                return known[1]
+                return known
             self._open.pop(key, None)
         opened = await self._read(view, subject, name)
         opened.checked_s = now
-        self._open[key] = subject, opened
+        self._open[key] = found = subject, opened
         while len(self._open) > MAX_OPEN_LAYERS:
             self._open.popitem(last=False)
-        return opened
+        return found
 
     def subject(self, view: View) -> Subject:
         """What a view is of, as it stands now. Raises LinkGone where that is known no more."""

@@ -29,7 +29,8 @@ class _Settings:
 class StreamSettings(_Settings):
     """`stream`: the data path. `link_keys_secret`: ARN. `head_with_body`: answer HEAD like GET, the gateway strips the body.
 
-    `zarrlink_allowed_sources`: prefixes outside of datasets' folders that may be read, apart by spaces.
+    `zarrlink_allowed_sources`: prefixes outside of datasets' folders that may be read, apart by spaces. `edge_secret`: ARN;
+    empty: no CDN stands in front.
     """
 
     links_table: str
@@ -40,6 +41,7 @@ class StreamSettings(_Settings):
     head_with_body: bool = True
     check_blocks: bool = False
     zarrlink_allowed_sources: str = ""
+    edge_secret: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ class ApiSettings(_Settings):
 
     `annotation_import`: name of the function that makes large downloads; uploads have at most `upload_limit` MiB.
     `export_machine`: ARN of the state machine that runs jobs. `zarrlink_ui_origins`: whose pages may call, apart by commas.
-    `wk_...`, `oidc_...`: who vouches for people, see SignInChoice.
+    `wk_...`, `oidc_...`: who vouches for people, see SignInChoice. `edge_secret`, `link_viewer_max_age`, `check_blocks`: as in
+    StreamSettings, for what is below /data.
     """
 
     links_table: str
@@ -72,6 +75,9 @@ class ApiSettings(_Settings):
     oidc_issuer: str = ""
     oidc_audience: str = ""
     oidc_user_claim: str = "sub"
+    edge_secret: str = ""
+    link_viewer_max_age: int = 300
+    check_blocks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,17 @@ class LinkUsesSettings(_Settings):
     links_table: str
     edge_log_bucket: str
     edge_log_prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSyncSettings(_Settings):
+    """`link_sync`: the edge's store as the tables are. `edge_store`: ARN of the KeyValueStore; `link_keys_secret`: ARN."""
+
+    links_table: str
+    catalogue_table: str
+    annotations_table: str
+    link_keys_secret: str
+    edge_store: str
 
 
 def _parse(name: str, text: str, kind: str) -> object:

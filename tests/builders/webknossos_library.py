@@ -102,6 +102,12 @@ def open_dataset_by_library(address: str, token: str, name: str) -> dict[str, di
     return found
 
 
+def open_link_by_library(address: str) -> dict[str, dict[Mag, NDArray[Any]]]:
+    """As `stream_by_library`, of what `Dataset.open` finds at an address, with no server's name and no token."""
+    found: dict[str, dict[Mag, NDArray[Any]]] = pickle.loads(_run("link", address))
+    return found
+
+
 def info_by_library(address: str, token: str, annotation_id: str) -> tuple[str, str, str | None, str | None]:
     """Id, owner, organization and dataset id of an annotation, as the library's `Annotation.open_remote` has them."""
     given = {"WK_URL": address, "WK_TOKEN": token}
@@ -163,6 +169,13 @@ def _environment(name: str) -> Any:
     from webknossos import Dataset
 
     return _voxels(Dataset.open_remote(name))
+
+
+def _link(address: str) -> Any:
+    from upath import UPath
+    from webknossos import Dataset
+
+    return _voxels(Dataset.open(UPath(address), read_only=True))
 
 
 def _info(annotation_id: str) -> Any:
@@ -248,5 +261,5 @@ if __name__ == "__main__":
     LibraryAnnotation.__module__ = LibraryVolume.__module__ = "builders.webknossos_library"
     verbs: Any = {"read": _read, "write": _write, "download": _download, "upload": _upload}
     verbs |= {"stream": _stream, "dataset": _dataset, "annotation": _annotation}
-    verb = (verbs | {"environment": _environment, "info": _info})[sys.argv[1]]
+    verb = (verbs | {"environment": _environment, "info": _info, "link": _link})[sys.argv[1]]
     Path(sys.argv[-1]).write_bytes(pickle.dumps(verb(*sys.argv[2:-1])))

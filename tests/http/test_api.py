@@ -315,11 +315,21 @@ def test_head_is_get_without_the_body(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/x", "/api/nope", "/c/x/1/v3/a.zarr/zarr.json", "/u/x", "/web/nope.js", "/web/../link.html"]
+    ("path", "status"),
+    [
+        ("/x", 404),
+        ("/api/nope", 404),
+        ("/web/nope.js", 404),
+        ("/web/../link.html", 404),
+        ("/web/%2e%2e/link.html", 400),
+        # The CDN's own.
+        ("/c/x/1/v3/a.zarr/zarr.json", 410),
+        ("/u/x", 410),
+    ],
 )
-def test_other_addresses_are_unknown(client: TestClient, path: str) -> None:
+def test_other_addresses_are_unknown(client: TestClient, path: str, status: int) -> None:
     reply = client.get(path)
-    assert reply.status_code == 404
+    assert reply.status_code == status
     assert reply.headers["content-type"] == "application/problem+json"
 
 
@@ -347,6 +357,7 @@ def test_the_openapi_describes_every_route(client: TestClient) -> None:
         "/api/annotations/{annotation_id}/download",
         "/api/user",
         "/api/datasets/{dataset_id}",
+        "/api/datasets/{dataset_id}/replaced",
         "/api/datasets/{dataset_id}/view",
         "/api/datasets/disambiguate/{organization}/{name}/toId",
         "/api/datastores",
@@ -358,10 +369,22 @@ def test_the_openapi_describes_every_route(client: TestClient) -> None:
             for place in (f"{word}/{{dataset_id}}", f"annotations/{word}/{{annotation_id}}")
             for tail in ("datasource-properties.json", ".zgroup", "{layer}/{document}", "{layer}/{mag}/{key}")
         ),
+        "/zarr/{token}/",
+        "/zarr/{token}/v3/{layer}.zarr/zarr.json",
+        "/zarr/{token}/v3/{layer}.zarr/{level}/zarr.json",
+        "/zarr/{token}/v3/{layer}.zarr/{level}/c/{z}/{y}/{x}",
+        "/zarr/{token}/v2/{layer}.zarr/{document}",
+        "/zarr/{token}/v2/{layer}.zarr/{level}/.zarray",
+        "/zarr/{token}/v2/{layer}.zarr/{level}/{z}/{y}/{x}",
     }
-    for path in document["paths"].values():
+    for address, path in document["paths"].items():
         for operation in path.values():
             assert operation["summary"]
+            if address.startswith("/zarr/"):
+                # The address is all that it takes.
+                assert "401" not in operation["responses"]
+                assert operation["security"] == []
+                continue
             assert operation["responses"]["401"] == {"$ref": "#/components/responses/401"}
     assert "application/problem+json" in document["components"]["responses"]["401"]["content"]
 

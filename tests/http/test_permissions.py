@@ -115,6 +115,7 @@ TABLE: Final = (
     Row("GET", DATASET_ID, "dataset", "read"),
     Row("PATCH", DATASET_ID, "dataset", "change", json={"tags": ["new"]}),
     Row("DELETE", DATASET_ID, "dataset", "change"),
+    Row("POST", f"{DATASET_ID}/replaced", "dataset", "change"),
     Row("POST", f"{DATASET_ID}/view", "dataset", "read"),
     Row("GET", "/api/datasets/disambiguate/{organization}/{name}/toId", "dataset", "read"),
     *STREAMS,

@@ -26,6 +26,7 @@ from builders.webknossos_library import (
     info_by_library,
     open_annotation_by_library,
     open_dataset_by_library,
+    open_link_by_library,
     stream_by_library,
 )
 from builders.wkw_files import LayerFiles, dataset, pyramid, ramp, write_tree
@@ -140,6 +141,19 @@ def test_the_library_streams_and_downloads_a_dataset(site: Site, tmp_path: Path)
     name = site.machine.catalogue.all()[0].name
     assert_same(stream_by_library(site.address, "ann-token", name), volumes)
     assert_same(download_dataset_by_library(site.address, "ann-token", name, tmp_path / "down"), volumes)
+
+
+@needs_library
+@pytest.mark.parametrize("word", ["annotations/zarr", "v14/annotations/zarr", "annotations/zarr3_experimental"])
+def test_the_library_opens_a_link_without_any_token_of_its_own(site: Site, tmp_path: Path, word: str) -> None:
+    volumes = wkw_dataset(tmp_path / "data" / "mouse")
+    dataset_id = site.register(tmp_path / "data")
+    wish = {"dataset": dataset_id, "scope": {"layers": ["em", "rgb"]}}
+    made = httpx2.post(f"{site.address}/api/zarrPrivateLinks", headers=ANN, json=wish).json()
+    (address, _) = [layer["webknossos"] for layer in made["layers"]]
+    assert address == f"{site.address}/data/annotations/zarr/{made['accessToken']}/em"
+    opened = address.removesuffix("/em").replace("annotations/zarr", word)
+    assert_same(open_link_by_library(opened), {name: volumes[name] for name in ("em", "rgb")})
 
 
 @needs_library

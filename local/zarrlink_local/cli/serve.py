@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from zarrlink.http import cors
+from zarrlink.http.edge_door import EdgeDoor, FileSecrets
 from zarrlink.users.configured import SignInChoice
 from zarrlink_local import server
 from zarrlink_local.cli.options import state_option
@@ -72,6 +73,14 @@ from zarrlink_local.use_counter import UseCounter
     envvar="ZARRLINK_NEUROGLANCER",
     help="The Neuroglancer that the pages open links in. [the client of the package neuroglancer, else the public one]",
 )
+@click.option(
+    "--behind-cdn",
+    "cdn_secrets",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Answer nothing but what the CDN in front sends, with the secret in FILE (mode 0600; the one before it may stand in a "
+    "second line).",
+)
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes that work on exports. [one for each core]")
 @click.option(
     "--result-days",
@@ -91,12 +100,14 @@ def serve(
     ui_origins: tuple[str, ...],
     choice: SignInChoice,
     neuroglancer: str | None,
+    cdn_secrets: Path | None,
     workers: int | None,
     result_days: int,
 ) -> None:
     """Serve the datasets below DIR: Zarr links, their pages and the API, on loopback."""
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
     may_call, vouchers = cors.UiOrigins.from_text(" ".join(ui_origins)), choice.vouchers()
+    edge = None if cdn_secrets is None else edge_of(cdn_secrets)
     machine = open_machine(state, allow)
     machine.sweep()
     for folder in data:
@@ -123,8 +134,17 @@ def serve(
             opened=uses.opened,
             served=data,
             neuroglancer=neuroglancer,
+            edge=edge,
+            is_named=public_url is not None,
         )
         server.run(app, listener)
+
+
+def edge_of(file: Path) -> EdgeDoor:
+    """The door behind a CDN with the secrets in a file. Raises InvalidRequest for a file that is none."""
+    secrets = FileSecrets(file)
+    secrets.current()
+    return EdgeDoor(secrets, scheme="http")
 
 
 @click.command()

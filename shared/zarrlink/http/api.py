@@ -42,7 +42,8 @@ class ApiServices:
     `uploads` None: here uploads of any size come through the form. `jobs` None: none run here. `open_result`: where their
     results are fetched from this process; None where they have addresses of their own. `place_of`: the location, in the one
     form that the catalogue knows it by, of a folder or address that datasets may be registered at; it raises InvalidRequest for
-    another. None: they are registered from the command line alone.
+    another. None: they are registered from the command line alone. `has_edge`: whether a CDN stands in front, which is to be told
+    of revocations (`zarrlink.edge.sync`).
     """
 
     library: Library
@@ -59,6 +60,7 @@ class ApiServices:
     open_result: OpenResult | None = None
     place_of: Callable[[str], str] | None = None
     vouchers: Vouchers = field(default_factory=Vouchers)
+    has_edge: bool = False
 
 
 def create_api(services: ApiServices, *others: APIRouter) -> FastAPI:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from zarrlink.formats.datasource import MAX_LAYERS
 from zarrlink.geometry import BoundingBox, Mag
-from zarrlink.http.page import layer_paths
+from zarrlink.http.page import layer_addresses
 from zarrlink.http.problems import PROBLEM_JSON
 from zarrlink.links.interface import KEEP
-from zarrlink.links.model import MAX_NAME, MAX_NOTE, Link
+from zarrlink.links.model import MAX_NAME, MAX_NOTE, Link, LinkState
 from zarrlink.links.service import LinkRequest
 from zarrlink.links.token import KeyRing
 
@@ -85,11 +85,15 @@ class LinkChangeBody(BaseModel):
 
 
 class LayerAddresses(BaseModel):
-    """Complete addresses of a layer: OME-Zarr 0.5 (`v3`) and 0.4 (`v2`)."""
+    """Complete addresses of a layer: OME-Zarr 0.5 (`v3`) and 0.4 (`v2`), and WEBKNOSSOS's own form.
+
+    The last answers 422 where WEBKNOSSOS has no words for the layer's channels or axes; the link's page tells beforehand.
+    """
 
     name: str
     v3: str
     v2: str
+    webknossos: str
 
 
 class LinkBody(BaseModel):
@@ -116,6 +120,10 @@ class LinkBody(BaseModel):
         0, description="At most so often a layer was opened by it: GETs of metadata documents, added up now and then."
     )
     lastUsed: int | None = Field(None, description="When the last of them was, in ms since 1970; null: none was.")  # noqa: N815
+    state: Literal["active", "expired", "revoking"] = Field(
+        "active",
+        description="revoking: it was revoked, and caches everywhere are being told; then it is not there any more.",
+    )
 
 
 class BuildInfo(BaseModel):
@@ -128,6 +136,13 @@ class Message(BaseModel):
     """WEBKNOSSOS's way to say that something was done."""
 
     messages: list[dict[str, str]]
+
+
+class RevokingBody(Message):
+    """A link that was revoked here, while caches everywhere are being told. Ask for it until it is not there any more."""
+
+    id: str
+    state: Literal["revoking"] = "revoking"
 
 
 class ProblemBody(BaseModel):
@@ -148,8 +163,8 @@ PROBLEM_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 """What every route may answer beside what it is for."""
 
 
-def link_body(link: Link, keys: KeyRing, public_url: str, left_out: Sequence[str] = ()) -> LinkBody:
-    """A link with its addresses, which begin with `public_url`."""
+def link_body(link: Link, state: LinkState, keys: KeyRing, public_url: str, left_out: Sequence[str] = ()) -> LinkBody:
+    """A link with its addresses, which begin with `public_url`. One that is `revoked` is shown to nobody."""
     token = keys.token(link.id)
     page = f"{public_url}/zarr/{token}/"
     view = link.view
@@ -170,13 +185,11 @@ def link_body(link: Link, keys: KeyRing, public_url: str, left_out: Sequence[str
             mappings=dict(view.mappings) or None,
         ),
         page=page,
-        layers=[
-            LayerAddresses(name=name, **{dialect: page + path for dialect, path in layer_paths(name).items()})
-            for name in view.layers
-        ],
+        layers=[LayerAddresses(name=name, **layer_addresses(page, name)) for name in view.layers],
         leftOut=list(left_out),
         uses=link.uses,
         lastUsed=link.last_used_ms,
+        state="revoking" if state == "revoked" else state,
     )
 
 

@@ -30,6 +30,27 @@ def of_layer(layer: Layer, dialect: Dialect, folder: str, path: str) -> tuple[by
     return _page(path, f"{layer.name}.zarr/{level}", ["zarr.json" if dialect == "v3" else ".zarray"]), HTML
 
 
+def of_said_root(link: Link, dialect: Dialect, path: str) -> tuple[bytes, str]:
+    """The layers that a link opens, as WEBKNOSSOS lists them."""
+    documents = ["datasource-properties.json", *([".zgroup"] if dialect == "v2" else [])]
+    return _page(path, "layers", [*documents, *(f"{layer}/" for layer in link.view.layers)]), HTML
+
+
+def of_said(layer: Layer, dialect: Dialect, folder: str, path: str) -> tuple[bytes, str]:
+    """The documents of a layer (`folder` "") or of a mag (`2-2-1` or `2-2-1/`) in WEBKNOSSOS's dialect.
+
+    Raises LinkGone for a mag that is not open.
+    """
+    mags = [level.mag.literal for level in layer.levels]
+    if folder == "":
+        group = ["zarr.json"] if dialect == "v3" else [".zattrs", ".zgroup"]
+        return _page(path, layer.name, [*group, *(f"{mag}/" for mag in mags)]), HTML
+    mag = folder.removesuffix("/")
+    if mag not in mags:
+        raise LinkGone("the link does not open this mag")
+    return _page(path, f"{layer.name}/{mag}", ["zarr.json" if dialect == "v3" else ".zarray"]), HTML
+
+
 def _page(path: str, title: str, names: list[str]) -> bytes:
     # Without a slash at its end the address's last segment is not part of what relative links start from.
     folder = "./" if path.endswith("/") else f"./{html.escape(path.rpartition('/')[2])}/"

@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from zarrlink.http.api_models import ProblemBody
+from zarrlink.http.openapi_links import TAG, describe_tokens, link_paths
 from zarrlink.http.problems import PROBLEM_JSON
 from zarrlink.http.sign_in import signed_in, signed_in_anyway
 
@@ -19,6 +20,7 @@ Json = dict[str, Any]
 T = TypeVar("T")
 # The first that an address begins with.
 _TAGS: Final = {
+    "/zarr": TAG,
     "/api/datasets": ("datasets", "Find, describe, share and forget datasets, and look at them."),
     "/api/annotations": ("annotations", "Import and download annotations, describe, share and remove them."),
     "/api/zarrPrivateLinks": ("links", "Private, expiring, revocable addresses of Zarr data."),
@@ -72,12 +74,14 @@ def describe(app: FastAPI, public_url: str) -> Json:
     )
     required = {(route.path_format, method) for route in routes for method in route.methods or () if _needs_user(route)}
     problems: set[int] = set()
+    document["paths"] |= link_paths()
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             operation["tags"] = [_of(path, _TAGS, ("server", ""))[0]]
             _describe_answers(path, operation)
+            describe_tokens(path, operation)
             problems |= _describe_problems(path, operation)
-            if "security" in operation and (path, method.upper()) not in required:
+            if operation.get("security") and (path, method.upper()) not in required:
                 # What is public, anybody gets.
                 operation["security"].append({})
     document["paths"]["/api/annotations/upload"]["post"]["requestBody"] = _UPLOAD
@@ -109,6 +113,8 @@ def _describe_problems(path: str, operation: Json) -> set[int]:
     found = {int(status) for status in answers if status.isdigit() and int(status) >= 400}
     found |= set(_of(path, _ALSO, ()))
     for status in found:
+        if "text/html" in answers.get(str(status), {}).get("content", {}):
+            continue
         answers[str(status)] = {"$ref": f"#/components/responses/{status}"}
     return found
 

@@ -13,6 +13,7 @@ from zarrlink.catalogue.interface import DatasetRecord
 from zarrlink.errors import ZarrlinkError
 from zarrlink.geometry import BoundingBox, vec3
 from zarrlink.http.message import CORS, Headers, Request, Response
+from zarrlink.http.webknossos_documents import is_said
 from zarrlink.layer import Layer
 from zarrlink.links.model import Link, iso_time
 from zarrlink.metadata import shown_window
@@ -121,6 +122,14 @@ def layer_paths(name: str) -> dict[str, str]:
     return {"v3": f"v3/{segment}.zarr", "v2": f"v2/{segment}.zarr"}
 
 
+def layer_addresses(page: str, name: str) -> dict[str, str]:
+    """Complete addresses of a layer of the link that has its page there, by dialect. `webknossos`: of the arrays that
+    WEBKNOSSOS's own library reads, in the latest version of its API."""
+    above, _, token = page.removesuffix("/").rpartition("/zarr/")
+    below = {dialect: page + path for dialect, path in layer_paths(name).items()}
+    return {**below, "webknossos": f"{above}/data/annotations/zarr/{token}/{quote(name, safe='')}"}
+
+
 def _layer(layer: Layer) -> dict[str, Any]:
     return {
         "name": layer.name,
@@ -134,4 +143,6 @@ def _layer(layer: Layer) -> dict[str, Any]:
         "window": shown_window(layer),
         "notes": list(layer.notes),
         **layer_paths(layer.name),
+        # Beside the link's page and not below it; null where that dialect has no words for the layer.
+        "webknossos": quote(layer.name, safe="") if is_said(layer) else None,
     }

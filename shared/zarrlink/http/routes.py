@@ -1,125 +1,177 @@
-"""The data path: `/zarr/{token}/...` to a reply. What runs per chunk is here, and nothing else."""
+"""The data path: an address below a link to a reply. What runs per chunk is here, and nothing else.
+
+Without a CDN in front, links are checked here: `/zarr/{token}/...`, and `/data/annotations/zarr/{token}/...` as WEBKNOSSOS has
+it. Behind one they come checked, as `/c/...` and `/u/...` (see `zarrlink.edge.addresses`), and nothing else is answered.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Literal
-from urllib.parse import unquote
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
-from zarrlink.answers import GET, Served, Want, serve_bytes
+from zarrlink.answers import GET, Served, Want
 from zarrlink.byte_range import parse_range
-from zarrlink.errors import InvalidRequest, LinkGone, MethodNotAllowed, UnknownKey
-from zarrlink.formats.zarr_keys import Dialect
-from zarrlink.http import listing, page, problems
+from zarrlink.edge.addresses import (
+    LINK_HEADER,
+    TOKEN_HEADER,
+    UNCHECKED,
+    LinkAddress,
+    check_canonical,
+    check_other,
+    parse_address,
+)
+from zarrlink.errors import LinkGone, MethodNotAllowed, UnknownKey
+from zarrlink.http import page, problems
+from zarrlink.http.below_link import Found, find
+from zarrlink.http.edge_door import EdgeDoor
 from zarrlink.http.message import CORS, PREFLIGHT, Request, Response
+from zarrlink.http.pinned import PinnedLinks
 from zarrlink.links.interface import LinkStore
 from zarrlink.links.model import Link
-from zarrlink.links.token import KeyRing
-from zarrlink.streaming import Place, Streamer
+from zarrlink.streaming import Pin, Streamer
 
-PREFIX: Final = "/zarr/"
 # Metadata follows a dataset's description (contrast, names); chunks are what they are.
 METADATA_MAX_AGE_S: Final = 60
-_DIALECTS: Final[dict[str, Dialect]] = {"v2": "v2", "v3": "v3"}
-_FOLDER: Final = re.compile(r"|(?:0|[1-9][0-9]{0,3})/?", re.ASCII)
-# Broken, or not as RFC 3986 would have it: lower-case digits, or for a character that needs none. One object, one URL.
-_BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-F]{2})|%(?:2[DE]|3[0-9]|[46][1-9A-F]|[57][0-9A]|5F|7E)")
+# A year: what a pinned address means never changes.
+PINNED_MAX_AGE_S: Final = 31_536_000
+_ALWAYS: Final = ("/zarr/", "/c/", "/u/")
+_PINNED: Final = "/c/"
+_UNPINNED: Final = "/u/"
 _METHODS: Final = ("GET", "HEAD", "OPTIONS")
 _NOT_FOUND: Final = problems.problem_body(
     problems.TABLE[UnknownKey], "this chunk was never written: fill value", "about:blank"
 )
 
 
+class Tokens(Protocol):
+    """See `zarrlink.links.token.KeyRing`."""
+
+    def token(self, link_id: str) -> str: ...
+    def link_id(self, token: str) -> str: ...
+
+
+def is_of_link(path: str) -> bool:
+    """Whether the data path answers an address (percent-encoded, without query): one below a link, or of the CDN's own."""
+    return path.startswith(_ALWAYS) or (path.startswith("/data/") and parse_address(path) is not None)
+
+
 @dataclass(frozen=True, slots=True)
 class DataPath:
     """What the data path needs. `now_ms`: ms since 1970. `viewer_max_age_s`: how long a browser may keep a chunk.
     `page_html`: the link page, which fetches its facts as JSON from its own address. `opened` is told the link's id at each
-    answered GET of a metadata document of a layer (see `Uses`), never at a chunk."""
+    answered GET of a metadata document of a layer (see `Uses`), never at a chunk. `edge`: where a CDN stands in front."""
 
-    keys: KeyRing
+    keys: Tokens
     links: LinkStore
     streamer: Streamer
     now_ms: Callable[[], int]
     page_html: bytes
     viewer_max_age_s: int = 300
     opened: Callable[[str], None] | None = None
+    edge: EdgeDoor | None = None
+    pinned: PinnedLinks = field(default_factory=PinnedLinks)
 
     async def respond(self, request: Request) -> Response:
-        """The reply to any request below /zarr/. Never raises."""
-        if request.method == "OPTIONS":
-            return Response(204, PREFLIGHT)
-        if request.method not in _METHODS:
-            return problems.reply(MethodNotAllowed(request.method, _METHODS))
+        """The reply to any request that `is_of_link`. Never raises."""
         try:
-            token, slash, rest = request.path[len(PREFIX) :].partition("/")
-            if rest == "" and not page.wants_facts(request):
-                return self._page(token, request, folder=slash != "")
-            link = self._open(token)
-            if rest == "":
-                return await page.link_facts(link, self.streamer, request)
-            return await self._below(link, rest, request)
+            if self.edge is not None:
+                self.edge.check(request.headers)
+                return await self._answer(request, None)
+            return await self._answer(request, _address(request.path))
         except Exception as error:  # noqa: BLE001 (the last door: whatever it is, the reader must see a failure)
             return problems.reply(error, head=request.method == "HEAD")
 
-    def _page(self, token: str, request: Request, *, folder: bool) -> Response:
+    async def _answer(self, request: Request, address: LinkAddress | None) -> Response:
+        if request.method == "OPTIONS":
+            return Response(204, PREFLIGHT)
+        if request.method not in _METHODS:
+            raise MethodNotAllowed(request.method, _METHODS)
+        if address is not None:
+            return await self._of_link(address, request, is_checked=False)
+        if request.path.startswith(_PINNED):
+            return await self._of_view(request)
+        if request.path.startswith(_UNPINNED):
+            link_id, _, rest = request.path[len(_UNPINNED) :].partition("/")
+            is_checked = link_id != UNCHECKED
+            named = link_id if is_checked else request.header(TOKEN_HEADER) or ""
+            address = LinkAddress(named, rest, pinned=False, folder=True)
+            return await self._of_link(address, request, is_checked=is_checked)
+        raise LinkGone("past the edge", "this server is reached through its public address alone")
+
+    async def _of_link(self, address: LinkAddress, request: Request, *, is_checked: bool) -> Response:
+        """`is_checked`: the edge has, and names the link's id where else its token is."""
+        if address.rest == "" and not page.wants_facts(request):
+            return self._page(address, request, is_checked=is_checked)
+        link = self._open(address.token, is_checked=is_checked)
+        if address.rest == "":
+            return await page.link_facts(link, self.streamer, request)
+        check_canonical(address.rest)
+        return await self._below(link, address.rest, request, None)
+
+    async def _of_view(self, request: Request) -> Response:
+        view, _, below = request.path[len(_PINNED) :].partition("/")
+        revision, _, rest = below.partition("/")
+        known = self.pinned.get(self.links, request.header(LINK_HEADER) or "", view)
+        return await self._below(known.link, rest, request, known.pin(revision))
+
+    def _page(self, address: LinkAddress, request: Request, *, is_checked: bool) -> Response:
         """A person with a dead link gets the page all the same: it says so better than JSON does."""
         try:
-            self._open(token)
+            self._open(address.token, is_checked=is_checked)
         except LinkGone:
             return page.html_page(410, self.page_html, request)
-        return page.html_page(200, self.page_html, request) if folder else page.to_folder(token)
+        return page.html_page(200, self.page_html, request) if address.folder else page.to_folder(address.token)
 
-    def _open(self, token: str) -> Link:
-        link = self.links.get(self.keys.link_id(token))
+    def _open(self, token: str, *, is_checked: bool) -> Link:
+        link = self.links.get(token if is_checked else self.keys.link_id(token))
         if link is None:
             raise LinkGone("unknown")
         link.check(self.now_ms())
         return link
 
-    async def _below(self, link: Link, rest: str, request: Request) -> Response:
-        folder, _, below = rest.partition("/")
-        dialect = _DIALECTS.get(folder)
-        if dialect is None:
-            _check_canonical(rest)
-            raise UnknownKey("below a link there are v3 and v2")
-        if below == "":
-            return reply_served(
-                serve_bytes(*listing.of_dialect(link, dialect, request.path), want_of(request)), b"no-store"
-            )
-        segment, _, key = below.partition("/")
-        name = _layer_name(segment)
-        if name is None:
-            _check_canonical(below)
-            raise UnknownKey("layers are addressed as NAME.zarr")
+    async def _below(self, link: Link, rest: str, request: Request, pin: Pin | None) -> Response:
         want = want_of(request)
-        if _FOLDER.fullmatch(key):
-            opened = await self.streamer.open(link.view, link.geometry, name)
-            return reply_served(
-                serve_bytes(*listing.of_layer(opened.layer, dialect, key, request.path), want), b"no-store"
-            )
-        served = await self.streamer.answer(Place(link.view, link.geometry, dialect, name, key), want)
+        found = await find(self.streamer, link, rest, request.path, want, pin)
+        cache_control = self._cache_control(found, pin)
+        served = found.served
         if served is None:
-            return self._absent(head=not want.body)
-        if served.kind == "metadata" and want.body and self.opened is not None:
+            return _absent(cache_control, head=not want.body)
+        if served.kind == "metadata" and found.is_kept and want.body and self.opened is not None:
             self.opened(link.id)
-        return reply_served(served, self._cache_control(served.kind))
+        return reply_served(served, cache_control)
 
-    def _cache_control(self, kind: Literal["metadata", "chunk"]) -> bytes:
+    def _cache_control(self, found: Found, pin: Pin | None) -> bytes:
+        if not found.is_kept or (pin is not None and not found.is_pinned):
+            return b"no-store"
         limit = self.viewer_max_age_s
-        seconds = limit if kind == "chunk" else min(limit, METADATA_MAX_AGE_S)
-        return b"private, max-age=%d" % seconds if seconds > 0 else b"private, no-cache"
+        # A chunk that was never written is an answer like any other.
+        if found.served is None or found.served.kind == "chunk":
+            if pin is not None:
+                return b"public, max-age=%d, s-maxage=%d, immutable" % (limit, PINNED_MAX_AGE_S)
+        else:
+            limit = min(limit, METADATA_MAX_AGE_S)
+            if pin is not None:
+                return b"public, max-age=%d, s-maxage=%d" % (limit, METADATA_MAX_AGE_S)
+        return b"private, max-age=%d" % limit if limit > 0 else b"private, no-cache"
 
-    def _absent(self, *, head: bool) -> Response:
-        headers = (
-            *CORS,
-            (b"content-type", problems.PROBLEM_JSON.encode()),
-            (b"content-length", b"%d" % len(_NOT_FOUND)),
-            # A chunk that was never written is an answer like any other.
-            (b"cache-control", self._cache_control("chunk")),
-        )
-        return Response(404, headers, b"" if head else _NOT_FOUND)
+
+def _address(path: str) -> LinkAddress:
+    found = parse_address(path)
+    if found is None:
+        check_other(path)
+        raise UnknownKey("there is nothing at this address")
+    return found
+
+
+def _absent(cache_control: bytes, *, head: bool) -> Response:
+    headers = (
+        *CORS,
+        (b"content-type", problems.PROBLEM_JSON.encode()),
+        (b"content-length", b"%d" % len(_NOT_FOUND)),
+        (b"cache-control", cache_control),
+    )
+    return Response(404, headers, b"" if head else _NOT_FOUND)
 
 
 def want_of(request: Request) -> Want:
@@ -147,30 +199,3 @@ def reply_served(served: Served, cache_control: bytes) -> Response:
         return Response(200, (*described, (b"content-length", b"%d" % served.length)), data)
     content_range = (b"content-range", b"bytes %d-%d/%d" % (part.start, part.end - 1, served.length))
     return Response(206, (*described, (b"content-length", b"%d" % len(part)), content_range), data)
-
-
-def _layer_name(segment: str) -> str | None:
-    """The layer that `NAME.zarr` names, None where it is no such form."""
-    if "%" in segment:
-        segment = _decoded(segment)
-    if not segment.endswith(".zarr"):
-        return None
-    return segment.removesuffix(".zarr")
-
-
-def _decoded(text: str) -> str:
-    """Percent-decoded. Raises InvalidRequest for what is not UTF-8 or hides a separator."""
-    try:
-        decoded = unquote(text, errors="strict")
-    except UnicodeDecodeError as error:
-        raise InvalidRequest("the address is not UTF-8 in percent-encoding") from error
-    if _BAD_ESCAPE.search(text) or any(separator in decoded for separator in "/\\\0"):
-        raise InvalidRequest("the address has a broken or needless escape, or an encoded separator")
-    return decoded
-
-
-def _check_canonical(path: str) -> None:
-    """Raises InvalidRequest for empty, dotted or badly encoded segments: nothing of ours is addressed so."""
-    segments = path.removesuffix("/").split("/")
-    if any(segment == "" or _decoded(segment) in (".", "..") for segment in segments):
-        raise InvalidRequest("the address has empty or dotted segments")

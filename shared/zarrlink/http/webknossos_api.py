@@ -20,14 +20,14 @@ from zarrlink.http.dataset_api import dataset_body
 from zarrlink.http.found import ReadableDataset
 from zarrlink.http.sign_in import SignedIn, SignedInOrNot, not_signed_in, signed_in
 from zarrlink.http.versions import API_VERSION
-from zarrlink.http.webknossos_documents import data_source, is_said
-from zarrlink.http.webknossos_facts import ORGANIZATION, STORE_NAME, store_facts
+from zarrlink.http.webknossos_documents import ORGANIZATION, data_source, is_said
+from zarrlink.http.webknossos_facts import STORE_NAME, store_facts
+from zarrlink.http.webknossos_keys import NO_WORDS
 from zarrlink.layer import Layer
 from zarrlink.library import Library, Subject
 
 # Up to this version of the API, arrays below /data/zarr are of Zarr v2.
 _LAST_OF_ZARR_V2: Final = 14
-NO_WORDS: Final = "it has channels or axes that WEBKNOSSOS has no words for"
 Json = dict[str, Any]
 
 

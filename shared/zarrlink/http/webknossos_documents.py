@@ -11,10 +11,11 @@ from urllib.parse import quote
 from zarrlink.formats.zarr_keys import Dialect
 from zarrlink.formats.zarr_v2 import DTYPES, GROUP
 from zarrlink.geometry import LENGTH_UNITS
-from zarrlink.http.webknossos_facts import ORGANIZATION
 from zarrlink.layer import Layer, Level
 
 SIDE: Final = 32
+# There is one: everybody who can sign in. The library asks for its name.
+ORGANIZATION: Final = "zarrlink"
 _AXES: Final = ("c", "x", "y", "z")
 _LITTLE: Final = {"name": "bytes", "configuration": {"endian": "little"}}
 Json = dict[str, Any]

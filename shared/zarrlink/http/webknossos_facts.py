@@ -8,9 +8,8 @@ from zarrlink.annotations.nml_identity import DatasetIdentity, Identity
 from zarrlink.catalogue.annotations import AnnotationRecord
 from zarrlink.catalogue.interface import DatasetRecord
 from zarrlink.http.catalogue_models import DatasetBody, UnopenedDatasetBody
+from zarrlink.http.webknossos_documents import ORGANIZATION
 
-# There is one: everybody who can sign in. The library asks for its name.
-ORGANIZATION: Final = "zarrlink"
 STORE_NAME: Final = "zarrlink"
 Json = dict[str, Any]
 

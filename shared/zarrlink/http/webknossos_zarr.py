@@ -1,35 +1,33 @@
 """Datasets and annotations as WEBKNOSSOS streams them to its own library: Zarr below /data, to whoever may read them.
 
 Arrays (c, x, y, z) that begin at voxel 0, in raw chunks of 32^3: what `Dataset.open_remote` of the library reads. `zarr`
-is Zarr v2 up to version 14 of the API and v3 from then on, `zarr3_experimental` v3 in any: as upstream. Links serve the
-same voxels in fewer bytes. For one machine: a function on AWS has no route below /data.
+is Zarr v2 up to version 14 of the API and v3 from then on, `zarr3_experimental` v3 in any: as upstream. OME-Zarr below a link
+is the same voxels in fewer bytes. With a link's token in place of the id, the data path answers: `below_link`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
-from numpy.typing import NDArray
 
-from zarrlink.errors import CorruptFile, SourceChanged, UnknownKey, UnsupportedLayer
+from zarrlink.errors import CorruptFile, SourceChanged, UnknownKey
 from zarrlink.formats.zarr_keys import Dialect
 from zarrlink.formats.zarr_v2 import GROUP
-from zarrlink.geometry import Mag, vec3
+from zarrlink.geometry import Mag
+from zarrlink.http import webknossos_keys
 from zarrlink.http.api_models import PROBLEM_ANSWERS
 from zarrlink.http.found import StreamedAnnotation, StreamedDataset
-from zarrlink.http.webknossos_api import NO_WORDS, readable_layers, spoken_dialect
-from zarrlink.http.webknossos_documents import SIDE, array_documents, data_source, group_documents, is_said
+from zarrlink.http.webknossos_api import readable_layers, spoken_dialect
+from zarrlink.http.webknossos_documents import array_documents, data_source, group_documents
 from zarrlink.library import Library, Subject
 from zarrlink.opening.opened import OpenLayer
-from zarrlink.served_voxels import read_voxels
 
-_KEY: Final = re.compile(r"0\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})", re.ASCII)
-_DOCUMENTS: Final = (".zarray", ".zattrs", ".zgroup", "zarr.json")
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 Json = dict[str, Any]
 
 
@@ -76,22 +74,16 @@ def _add(
     async def key(
         layer: str, mag: str, key: str, subject: Subject = found, dialect: Dialect = spoken
     ) -> Response | Json:
-        if key not in _DOCUMENTS:
+        if key not in webknossos_keys.DOCUMENTS:
             return await chunk(layer, mag, key, subject)
         opened = await _open(library, subject, layer)
         return _document(array_documents(opened.layer, opened.layer.levels[_number(opened, mag)], dialect), key)
 
     async def chunk(layer: str, mag: str, key: str, subject: Subject) -> Response:
-        place = _KEY.fullmatch(key)
-        if place is None:
+        position = webknossos_keys.chunk_position(key)
+        if position is None:
             raise UnknownKey("chunks are called 0.X.Y.Z")
-        corner = [SIDE * int(index) for index in place.groups()]
-        try:
-            voxels = await _chunk(await _open(library, subject, layer), mag, corner)
-        except (SourceChanged, CorruptFile):
-            # As for the chunks of links: all is read anew, once.
-            library.doubt(subject.view((layer,)), layer)
-            voxels = await _chunk(await _open(library, subject, layer), mag, corner)
+        voxels = await _read(library, subject, layer, mag, position)
         if voxels is None:
             raise UnknownKey("there is nothing but fill value")
         return Response(voxels.tobytes(), media_type="application/octet-stream", headers={"cache-control": "no-store"})
@@ -114,29 +106,25 @@ async def _open(library: Library, subject: Subject, name: str) -> OpenLayer:
     if name not in await library.layer_names(subject):
         raise UnknownKey(f"there is no layer {name!r}")
     opened = await library.layer(subject.view((name,)), name)
-    if not is_said(opened.layer):
-        raise UnsupportedLayer(f"layer {name!r}: {NO_WORDS}")
+    webknossos_keys.check_said(opened.layer)
     return opened
 
 
+async def _read(
+    library: Library, subject: Subject, name: str, mag: str, position: tuple[int, int, int, int]
+) -> NDArray[Any] | None:
+    try:
+        opened = await _open(library, subject, name)
+        return await webknossos_keys.read_chunk(opened, _number(opened, mag), position)
+    except (SourceChanged, CorruptFile):
+        # As for the chunks of links: all is read anew, once.
+        library.doubt(subject.view((name,)), name)
+        opened = await _open(library, subject, name)
+        return await webknossos_keys.read_chunk(opened, _number(opened, mag), position)
+
+
 def _number(opened: OpenLayer, mag: str) -> int:
-    wanted = Mag.parse(mag)
-    for number, level in enumerate(opened.layer.levels):
-        if level.mag == wanted:
-            return number
-    raise UnknownKey(f"layer {opened.layer.name!r} has no mag {wanted.literal}")
-
-
-async def _chunk(opened: OpenLayer, mag: str, corner: list[int]) -> NDArray[Any] | None:
-    """The voxels of a chunk, shape (z, y, x, c), 0 outside of the layer's box; None where that is all of them."""
-    number = _number(opened, mag)
-    level = opened.layer.levels[number]
-    low = vec3([max(at, first) for at, first in zip(corner, level.box_start, strict=True)])
-    high = vec3([min(at + SIDE, end) for at, end in zip(corner, level.box_end, strict=True)])
-    if any(a >= b for a, b in zip(low, high, strict=True)):
-        return None
-    found = np.moveaxis(await read_voxels(opened, number, low, high), 0, -1)
-    out = np.zeros((SIDE, SIDE, SIDE, opened.layer.channels), found.dtype)
-    place = [slice(a - at, b - at) for a, b, at in zip(low, high, corner, strict=True)]
-    out[tuple(place[::-1])] = found
-    return out if out.any() else None
+    number = webknossos_keys.find_level(opened.layer, mag)
+    if number is None:
+        raise UnknownKey(f"layer {opened.layer.name!r} has no mag {Mag.parse(mag).literal}")
+    return number

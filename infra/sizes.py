@@ -32,6 +32,9 @@ LIMITS: Final = {
     "ExportPartFunction": 1_000_000,
     "ExportFinishFunction": 1_000_000,
     "ExportAbortFunction": 1_000_000,
+    # awscrt, without which nothing can be said to CloudFront's KeyValueStore.
+    "LinkSyncFunction": 16_000_000,
+    "LinkUsesFunction": 1_000_000,
 }
 LAYERS: Final = ("CoreLayer", "ArraysLayer")
 # ELF's e_machine, at offset 18.
@@ -57,6 +60,8 @@ IMPORTS: Final = {
         "CoreLayer/python",
         "AnnotationImportFunction",
     ): "import zarrlink.annotations.import_job, zarrlink.annotations.s3_vault",
+    ("CoreLayer/python", "LinkSyncFunction"): "import awscrt.auth, zarrlink.edge.kvs, zarrlink.edge.sync",
+    ("CoreLayer/python", "LinkUsesFunction"): "import zarrlink.links.edge_logs_s3",
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from builders.moto_aws import REGION, MotoAws
-from builders.template import load_template
+from builders.template import as_created, load_template
 
 _NUMBERS = itertools.count()
 ADDRESS = f"https://abc123.execute-api.{REGION}.amazonaws.com/v1"
@@ -36,9 +36,10 @@ def deploy(aws: MotoAws, buckets: list[str], *, without: str = "", **parameters:
     secret = json.dumps({"current": "a", "a": "k" * 64})
     arn = aws.client("secretsmanager").create_secret(Name=f"{name}-keys", SecretString=secret)["ARN"]
     given = {"DataBucketArns": ",".join(f"arn:aws:s3:::{bucket}" for bucket in buckets), **parameters}
+    template = as_created(load_template(), {"Cdn": "false"})
     aws.client("cloudformation").create_stack(
         StackName=name,
-        TemplateBody=json.dumps(_reduced(load_template(), {"LinkKeysSecret": arn, "Address": ADDRESS}, without)),
+        TemplateBody=json.dumps(_reduced(template, {"LinkKeysSecret": arn, "Address": ADDRESS}, without)),
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items() if key != without],
     )
     return name

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from builders.moto_aws import REGION, MotoAws
-from builders.template import environment_of, load_template, resources_of
+from builders.template import as_created, environment_of, load_template, resources_of
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.catalogue.interface import DatasetRecord
 from zarrlink.links.dynamodb import DynamoLinks
@@ -54,8 +54,8 @@ class Stack:
 
 
 def make_stack(aws: MotoAws) -> Stack:
-    """Every table, bucket and secret of the template; functions by their own names."""
-    stack = Stack(aws, load_template())
+    """Every table, bucket and secret of the template without its CDN; functions by their own names."""
+    stack = Stack(aws, as_created(load_template(), {"Cdn": "false"}))
     for name, properties in resources_of(stack.template, "AWS::DynamoDB::Table").items():
         definition = {key: properties[key] for key in _TABLE_PROPERTIES if key in properties}
         stack.made[name] = aws.new_table(definition)

@@ -59,6 +59,11 @@ def sizes() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def embed_edge() -> ModuleType:
+    return _script("embed_edge")
+
+
+@pytest.fixture(scope="session")
 def smoke() -> ModuleType:
     return _script("smoke")
 

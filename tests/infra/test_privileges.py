@@ -9,22 +9,28 @@ from typing import Any
 import pytest
 import yaml
 
+from builders.template import as_created
 from contracts.annotations import CELLS
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.changes import Changes
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.catalogue.uploads_dynamodb import DynamoUploads, UploadRecord
 from zarrlink.dynamodb_table import delete_action, update_action
+from zarrlink.edge.kvs import KvsClient
+from zarrlink.edge.memory import MemoryStore
+from zarrlink.edge.sync import EdgeSync
 from zarrlink.jobs.dynamodb import DynamoJobs
 from zarrlink.jobs.model import Job
 from zarrlink.links.dynamodb import DynamoLinks
-from zarrlink.links.model import Link
+from zarrlink.links.model import Link, Uses
+from zarrlink.links.token import KeyRing
 from zarrlink.users.dynamodb import DynamoUsers
 from zarrlink.view import View
 
 Grants = set[tuple[str, str]]
 ACTION = {"get_item": "GetItem", "put_item": "PutItem", "update_item": "UpdateItem", "query": "Query", "scan": "Scan"}
 # What a transaction asks for: each of its writes by itself.
+READING_A_STREAM = ("dynamodb:GetRecords", "dynamodb:GetShardIterator")
 WRITES = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem"}
 DATASET = "0123456789abcdef01234567"
 JOB = Job(DATASET, "ann", "ome_tiff", DATASET, "", "{}", "mouse.ome.tif", "submission", 1)
@@ -184,6 +190,50 @@ def test_an_end_of_an_export_changes_its_job_alone(template: dict[str, Any]) -> 
     assert granted == {("dynamodb:GetItem", "JobsTable"), ("dynamodb:UpdateItem", "JobsTable")}
 
 
+def test_telling_the_cdn_reads_rows_and_confirms_in_a_links_own(template: dict[str, Any]) -> None:
+    client = Recorder()
+    links = DynamoLinks(client, "LinksTable")
+    catalogue, annotations = DynamoCatalogue(client, "CatalogueTable"), DynamoAnnotations(client, "AnnotationsTable")
+    sync = EdgeSync(links, catalogue, annotations, lambda: KeyRing({"a": b"a" * 32}, "a"), MemoryStore(), lambda: 1)
+    sync.reconcile()
+    sync.sync_sources({DATASET})
+    sync.sync_links([LINK.id])
+    # What it does where there are rows.
+    catalogue.get(DATASET)
+    annotations.get(DATASET)
+    links.confirm_revoked(LINK.id, 1)
+
+    granted = grants(template, "LinkSyncRole", "dynamodb")
+    of_streams = {(action, table) for action, table in granted if "Stream" in action or action in READING_A_STREAM}
+    assert granted - of_streams == client.used
+    tables = ("LinksTable", "CatalogueTable", "AnnotationsTable")
+    assert of_streams == {
+        *((action, table) for action in ("dynamodb:DescribeStream", *READING_A_STREAM) for table in tables),
+        *(("dynamodb:ListStreams", f"${{{table}.Arn}}/stream/*") for table in tables),
+    }
+
+
+def test_counting_openings_adds_to_links_and_takes_log_files_away(template: dict[str, Any]) -> None:
+    client = Recorder()
+    DynamoLinks(client, "LinksTable").count({LINK.id: Uses(1, 1)})
+    assert grants(template, "LinkUsesRole", "dynamodb") == client.used
+    assert grants(template, "LinkUsesRole", "s3") == {
+        ("s3:ListBucket", "EdgeLogBucket"),
+        ("s3:GetObject", "${EdgeLogBucket.Arn}/AWSLogs/*"),
+        ("s3:DeleteObject", "${EdgeLogBucket.Arn}/AWSLogs/*"),
+    }
+
+
+def test_one_function_alone_writes_what_the_cdn_knows_of_links(template: dict[str, Any], of_type: Any) -> None:
+    service = "cloudfront-keyvaluestore"
+    granted = {role: grants(template, role, service) for role in of_type("AWS::IAM::Role")}
+    asked = {name.title().replace("_", "") for name in vars(KvsClient) if not name.startswith("_")}
+    assert {role: it for role, it in granted.items() if it} == {
+        "LinkSyncRole": {(f"{service}:{operation}", "EdgeStore") for operation in asked}
+    }
+    assert "UpdateKeys" in asked
+
+
 def every_grant(template: dict[str, Any], role: str, service: str) -> Grants:
     """With those of the managed policies, but for the volumes'."""
     managed = {it["Ref"] for it in template["Resources"][role]["Properties"].get("ManagedPolicyArns", [])}
@@ -252,9 +302,18 @@ def test_an_import_reads_no_volumes(template: dict[str, Any]) -> None:
     assert "ManagedPolicyArns" not in template["Resources"]["AnnotationImportRole"]["Properties"]
 
 
+def test_no_other_role_reads_a_secret_but_the_one_that_copies_keys(template: dict[str, Any], of_type: Any) -> None:
+    granted = {role: grants(template, role, "secretsmanager") for role in of_type("AWS::IAM::Role")}
+    others = {role: it for role, it in granted.items() if it and role not in ("StreamRole", "ApiRole")}
+    assert others == {"LinkSyncRole": {("secretsmanager:GetSecretValue", "LinkKeys")}}
+
+
 @pytest.mark.parametrize("role", ["StreamRole", "ApiRole"])
 def test_both_read_the_keys_and_the_volumes(template: dict[str, Any], role: str) -> None:
-    assert grants(template, role, "secretsmanager") == {("secretsmanager:GetSecretValue", "LinkKeys")}
+    asked = "secretsmanager:GetSecretValue"
+    assert grants(template, role, "secretsmanager") == {(asked, "LinkKeys"), (asked, "EdgeSecret")}
+    alone = as_created(template, {"Cdn": "false"})
+    assert grants(alone, role, "secretsmanager") == {(asked, "LinkKeys")}
     assert template["Resources"][role]["Properties"]["ManagedPolicyArns"] == [{"Ref": "ReadVolumes"}]
 
 
@@ -268,6 +327,8 @@ def test_both_read_the_keys_and_the_volumes(template: dict[str, Any], role: str)
         ("ExportPartRole", "ExportPartLog"),
         ("ExportFinishRole", "ExportFinishLog"),
         ("ExportAbortRole", "ExportAbortLog"),
+        ("LinkSyncRole", "LinkSyncLog"),
+        ("LinkUsesRole", "LinkUsesLog"),
     ],
 )
 def test_each_writes_its_own_log_and_can_make_none(template: dict[str, Any], role: str, log: str) -> None:
@@ -281,6 +342,8 @@ def test_each_function_has_its_own_role(functions: dict[str, dict[str, Any]]) ->
         "StreamFunction": {"Fn::GetAtt": ["StreamRole", "Arn"]},
         "ApiFunction": {"Fn::GetAtt": ["ApiRole", "Arn"]},
         "AnnotationImportFunction": {"Fn::GetAtt": ["AnnotationImportRole", "Arn"]},
+        "LinkSyncFunction": {"Fn::GetAtt": ["LinkSyncRole", "Arn"]},
+        "LinkUsesFunction": {"Fn::GetAtt": ["LinkUsesRole", "Arn"]},
         **{f"Export{it}Function": {"Fn::GetAtt": [f"Export{it}Role", "Arn"]} for it in EXPORT_STEPS},
     }
 
@@ -342,7 +405,7 @@ def test_nothing_is_granted_in_the_negative(template: dict[str, Any], of_type: A
 
 
 def test_functions_are_called_by_their_api_alone(template: dict[str, Any], of_type: Any) -> None:
-    """By the permissions that SAM makes of the routes; no function address.
+    """By the permissions that SAM makes of the routes and schedules; no function address.
 
     Those without routes are called by a right of the API's own role or the machine's, and one by the rule of bad ends.
     """

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from zarrlink.settings import AnnotationImportSettings, ApiSettings, ExportPlanSettings, ExportSettings, StreamSettings
+from builders.template import as_created
+from zarrlink.settings import (
+    AnnotationImportSettings,
+    ApiSettings,
+    ExportPlanSettings,
+    ExportSettings,
+    LinkSyncSettings,
+    LinkUsesSettings,
+    StreamSettings,
+)
 
 # Read by Powertools and not by us.
 POWERTOOLS = {"LOG_LEVEL", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME"}
@@ -20,7 +29,11 @@ SETTINGS = {
     "ExportPartFunction": ExportSettings,
     "ExportFinishFunction": ExportSettings,
     "ExportAbortFunction": ExportSettings,
+    "LinkSyncFunction": LinkSyncSettings,
+    "LinkUsesFunction": LinkUsesSettings,
 }
+# They are there with a CDN alone.
+OF_THE_CDN = ("LinkSyncFunction", "LinkUsesFunction")
 
 
 def environment(template: dict[str, Any], function: str) -> dict[str, Any]:
@@ -29,10 +42,11 @@ def environment(template: dict[str, Any], function: str) -> dict[str, Any]:
 
 
 def as_deployed(template: dict[str, Any], function: str) -> dict[str, str]:
-    """With every parameter left as it is, and a word for what is made."""
+    """With every parameter left as it is, but without a CDN where that can be, and a word for what is made."""
     found = {}
-    for name, value in environment(template, function).items():
-        parameter = template["Parameters"].get(value["Ref"], {}) if isinstance(value, dict) else {"Default": value}
+    created = as_created(template, {"Cdn": "true" if function in OF_THE_CDN else "false"})
+    for name, value in environment(created, function).items():
+        parameter = template["Parameters"].get(value.get("Ref"), {}) if isinstance(value, dict) else {"Default": value}
         found[name] = str(parameter.get("Default", f"made-{name}"))
     return found
 
@@ -49,9 +63,10 @@ def test_names_agree(template: dict[str, Any], function: str) -> None:
 
 @pytest.mark.parametrize("function", SETTINGS)
 def test_defaults_agree(template: dict[str, Any], function: str) -> None:
-    settings = SETTINGS[function].from_environment(as_deployed(template, function))
+    variables = as_deployed(template, function)
+    settings = SETTINGS[function].from_environment(variables)
     for field in fields(SETTINGS[function]):
-        expected = f"made-{field.name.upper()}" if field.default is MISSING else field.default
+        expected = variables[field.name.upper()] if field.default is MISSING else field.default
         assert getattr(settings, field.name) == expected
 
 

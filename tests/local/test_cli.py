@@ -208,6 +208,7 @@ def test_serve_says_in_one_line_what_it_cannot_do(capsys, tmp_path: Path) -> Non
         ("serve", "--data", tmp_path, "--port", "99999"),
         ("serve", "--data", tmp_path, "--state", tmp_path),
         ("serve", "--data", tmp_path, "--state", "/proc/nope/state.sqlite"),
+        ("serve", "--data", tmp_path, "--state", tmp_path / "s", "--behind-cdn", tmp_path / "nope"),
     ):
         result = Result(capsys, *arguments)
         assert result.status == 2

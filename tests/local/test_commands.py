@@ -49,10 +49,10 @@ def test_a_link_is_made_listed_extended_and_revoked(run: Run, kept: Kept) -> Non
     assert names == ["fly", "fly", "mouse"]
 
     link = run("links", "create", "mouse", "--name", "For Ann", "--json").json
-    page = f"{kept.address}/zarr/{link['token']}/"
+    page, said = f"{kept.address}/zarr/{link['token']}/", f"{kept.address}/data/annotations/zarr/{link['token']}"
     assert link["layers"] == [
-        {"name": "a", "v3": f"{page}v3/a.zarr", "v2": f"{page}v2/a.zarr"},
-        {"name": "b b", "v3": f"{page}v3/b%20b.zarr", "v2": f"{page}v2/b%20b.zarr"},
+        {"name": "a", "v3": f"{page}v3/a.zarr", "v2": f"{page}v2/a.zarr", "webknossos": f"{said}/a"},
+        {"name": "b b", "v3": f"{page}v3/b%20b.zarr", "v2": f"{page}v2/b%20b.zarr", "webknossos": f"{said}/b%20b"},
     ]
     assert link["expires"].endswith("T23:59:59.999Z")
     assert run("links", "list", "--json").json == [link]
@@ -66,11 +66,24 @@ def test_a_link_is_made_listed_extended_and_revoked(run: Run, kept: Kept) -> Non
     renamed = run("links", "rename", link["id"], "For Bob", "--json").json
     assert renamed["name"] == "For Bob"
 
-    assert run("links", "revoke", link["id"], "--json").json["id"] == link["id"]
+    told = "revoking" if kept.opened().has_edge else "revoked"
+    revoked = run("links", "revoke", link["id"], "--json").json
+    assert (revoked["id"], revoked["state"]) == (link["id"], told)
     assert run("links", "list", "--json").json == []
+    shown = run("links", "show", link["id"])
+    assert ("is revoked; the CDN is being told" in shown.out) == (told == "revoking")
     again = run("links", "revoke", link["id"])
     assert again.status == 2
     assert link["id"] in again.err
+
+
+def test_exchanged_files_are_said_to_be(run: Run, kept: Kept) -> None:
+    mouse = run("datasets", "show", "mouse", "--json").json["id"]
+    assert run("datasets", "replaced", "mouse", "--json").json == {"id": mouse, "replaced": True}
+    assert run("datasets", "replaced", mouse).out == f"the files of mouse ({mouse}) were replaced\n"
+    revisions = {record.id: record.revision for record in kept.opened().catalogue.all()}
+    assert revisions.pop(mouse) == 3
+    assert set(revisions.values()) == {1}
 
 
 def test_scope_options(run: Run) -> None:
@@ -98,6 +111,7 @@ WRONG = {
     "no such link to show": ("links", "show", "x"),
     "no such folder": ("datasets", "add", "/nope/nope"),
     "no dataset to remove": ("datasets", "remove", "nope"),
+    "no dataset to replace": ("datasets", "replaced", "nope"),
     "no dataset to verify": ("datasets", "verify", "nope"),
     "no such user": ("users", "remove", "nobody"),
     "no such user for a token": ("users", "token", "nobody"),

@@ -87,6 +87,7 @@ def test_an_admin_describes_tags_shares_and_forgets_a_dataset(run: Run) -> None:
     assert "there is no dataset 'mouse'" in run("datasets", "show", "mouse").refusal
     run("datasets", "share", "mouse", "--without", "bob", "--json", user="root").json  # noqa: B018
     assert run("datasets", "show", "mouse", user="bob").status == 2
+    assert run("datasets", "replaced", "mouse", "--json", user="root").json["replaced"] is True
     run("datasets", "remove", "mouse", "--json", user="root").json  # noqa: B018
     assert [it["name"] for it in run("datasets", "list", "--json", user="root").json] == ["fly"]
 
@@ -94,6 +95,7 @@ def test_an_admin_describes_tags_shares_and_forgets_a_dataset(run: Run) -> None:
 def test_who_may_not_change_a_dataset_is_told_in_a_line(run: Run) -> None:
     assert run("datasets", "edit", "mouse", "--tag", "x").refusal
     assert run("datasets", "remove", "mouse").refusal
+    assert run("datasets", "replaced", "mouse").refusal
     assert "say what to change" in run("datasets", "edit", "mouse").refusal
     assert "say with whom" in run("datasets", "share", "mouse").refusal
 

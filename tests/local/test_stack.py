@@ -14,7 +14,7 @@ from builders.commands import Result
 from builders.kept import KeptInFile, KeptInStack
 from builders.moto_aws import REGION, MotoAws, moto_aws
 from builders.moto_stack import ADDRESS, deploy, environment
-from builders.template import load_template
+from builders.template import as_created, load_template
 from builders.wkw_files import LayerFiles, dataset, ramp
 from zarrlink.errors import InvalidRequest
 from zarrlink.geometry import Mag
@@ -66,7 +66,11 @@ def test_the_outputs_are_what_they_are_taken_for() -> None:
     assert kinds.pop("AnnotationBucket") == "AWS::S3::Bucket"
     assert set(kinds.values()) == {"AWS::DynamoDB::Table"}
     stage = template["Resources"]["Api"]["Properties"]["StageName"]
-    assert template["Outputs"]["Address"]["Value"]["Fn::Sub"].endswith(f"/{stage}")
+    addresses = {
+        cdn: as_created(template, {"Cdn": cdn})["Outputs"]["Address"]["Value"]["Fn::Sub"] for cdn in ("true", "false")
+    }
+    assert addresses["true"] == "https://${Distribution.DomainName}"
+    assert addresses["false"].endswith(f"/{stage}")
 
 
 def test_links_begin_with_the_public_url_where_there_is_one(aws: MotoAws) -> None:
@@ -248,7 +252,7 @@ def test_a_bucket_of_another_region_is_refused_with_both(capsys, aws: MotoAws) -
 
 @pytest.mark.parametrize("error", ["301 Moved Permanently", "400 Bad Request", "403 Forbidden"])
 def test_s3_tells_the_region_when_it_refuses_too(error: str) -> None:
-    made = stack.Stack("s", REGION, ADDRESS, "l", "c", "a", "b", "u", "k", "", frozenset({"far-away"}))
+    made = stack.Stack("s", REGION, ADDRESS, "l", "c", "a", "b", "u", "k", "", frozenset({"far-away"}), has_edge=False)
     with CannedServer(answer(error, x_amz_bucket_region="us-west-2")) as server:
         client = boto3.client("s3", endpoint_url=server.endpoint, region_name=REGION)
         with pytest.raises(InvalidRequest, match="us-west-2"):

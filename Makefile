@@ -14,6 +14,9 @@ AWS_STAMP := $(AWS)/.made-from-$(shell cksum < constraints-aws.txt | cut -d' ' -
 # The webknossos library is the oracle of annotation tests. It asks for old releases of much else, and is AGPL.
 WEBKNOSSOS := .venv-webknossos
 WEBKNOSSOS_STAMP := $(WEBKNOSSOS)/.made-from-$(shell cksum < constraints-webknossos.txt | cut -d' ' -f1)
+# MiniStack plays CloudFront's KeyValueStore in tests. It asks for an older botocore.
+MINISTACK := .venv-ministack
+MINISTACK_STAMP := $(MINISTACK)/.made-from-$(shell cksum < constraints-ministack.txt | cut -d' ' -f1)
 # Without MAKEFLAGS, since SAM calls make in turn: ARCH given to us must not reach the build for the other processor.
 SAM := env -u MAKEFLAGS -u MAKELEVEL PATH="$(AWS_BIN):$$PATH" SAM_CLI_TELEMETRY=0 $(AWS_BIN)/sam
 ARCHS := arm64 x86_64
@@ -26,8 +29,8 @@ MACHINE := $(subst aarch64,arm64,$(shell uname -m))
 EMULATED := LAMBDA_BUILD=.aws-sam/$(MACHINE) LAMBDA_PYTHON=$(LAMBDA)/bin/python \
   LAMBDA_EMULATOR="$$(echo $(AWS)/lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-$(MACHINE))"
 
-.PHONY: help setup setup-aws setup-lambda setup-webknossos run smoke test test-lambda check format bench fuzz build build-aws build-here \
-  deploy clean
+.PHONY: help setup setup-aws setup-lambda setup-webknossos setup-ministack run smoke test test-lambda check format bench fuzz build \
+  edge build-aws build-here deploy clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -41,6 +44,9 @@ $(STAMP):
 
 run: setup ## serve a sample volume through a private link (RUN="--port 0" passes options on)
 	@$(BIN)/python local/run.py $(RUN)
+
+run-cdn: setup ## the same behind nginx as the CDN (needs nginx-light and libnginx-mod-http-js)
+	@$(BIN)/python local/run.py --cdn $(RUN)
 
 test: setup ## run the tests (TEST="-k name" passes options on)
 	$(BIN)/python -m pytest -n auto $(TEST)
@@ -56,6 +62,12 @@ $(WEBKNOSSOS_STAMP):
 	$(PYTHON) -m venv $(WEBKNOSSOS)
 	PIP_CONSTRAINT=constraints-webknossos.txt $(WEBKNOSSOS)/bin/python -m pip install --quiet webknossos
 	@rm -f $(WEBKNOSSOS)/.made-from-*; touch $@
+
+setup-ministack: $(MINISTACK_STAMP) ## make .venv-ministack, without which tests of the edge's store skip CloudFront's
+$(MINISTACK_STAMP):
+	$(PYTHON) -m venv $(MINISTACK)
+	PIP_CONSTRAINT=constraints-ministack.txt $(MINISTACK)/bin/python -m pip install --quiet ministack
+	@rm -f $(MINISTACK)/.made-from-*; touch $@
 
 setup-lambda: $(LAMBDA_STAMP) ## make .venv-lambda with what Lambda's Python has (test-lambda and bench do it themselves)
 $(LAMBDA_STAMP):
@@ -79,7 +91,7 @@ check: setup setup-aws ## formatting, lint, types, layers, template
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(AWS_BIN)/cfn-lint template.yaml
+	$(AWS_BIN)/cfn-lint template.yaml infra/edge_log.yaml
 	AWS_DEFAULT_REGION=eu-central-1 $(SAM) validate --lint
 
 format: setup ## format the code
@@ -97,7 +109,10 @@ fuzz: setup ## fuzz the parsers of foreign bytes (FUZZ_SECONDS=60 each)
 build: setup build-aws ## build the wheel into dist/, and what goes to AWS into .aws-sam/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
-build-aws: setup-aws ## build layers and functions for both processors, and assert what they weigh
+edge: ## put the CDN's functions (functions/edge) into template.yaml
+	$(PYTHON) infra/embed_edge.py
+
+build-aws: setup-aws edge ## build layers and functions for both processors, and assert what they weigh
 	for arch in $(ARCHS); do \
 	  ARCH=$$arch $(SAM) build --build-dir .aws-sam/$$arch --parameter-overrides Architecture=$$arch || exit 1; \
 	done
@@ -110,4 +125,4 @@ deploy: build-aws ## deploy to your AWS account (PARAMETERS="DataBucketArns=arn:
 	  --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
 
 clean: ## remove what was built and made
-	rm -rf $(VENV) $(AWS) $(LAMBDA) $(WEBKNOSSOS) build dist .aws-sam .zarrlink
+	rm -rf $(VENV) $(AWS) $(LAMBDA) $(WEBKNOSSOS) $(MINISTACK) build dist .aws-sam .zarrlink

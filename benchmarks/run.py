@@ -15,17 +15,19 @@ import tiff
 from data import write_dataset
 from measure import FULL, QUICK
 
+import edge
 import sources
 
 HERE = Path(__file__).parent
 PARTS = {
     "frames": frames.run,
     "serving": serving.run,
+    "edge": edge.run,
     "sources": sources.run,
     "lambda": lambda_functions.run,
     "tiff": tiff.run,
 }
-NEEDS = {"serving": serving.missing, "lambda": lambda_functions.missing}
+NEEDS = {"serving": serving.missing, "edge": edge.missing, "lambda": lambda_functions.missing}
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,9 +45,9 @@ class Server:
 
 
 @contextmanager
-def zarrlink_serve(dataset: Path, state: Path) -> Iterator[Server]:
+def zarrlink_serve(dataset: Path, state: Path, *options: str) -> Iterator[Server]:
     """`zarrlink serve`, as it is, with a link to the dataset."""
-    command = [*CLI, "serve", "--data", str(dataset), "--port", "0", "--state", str(state)]
+    command = [*CLI, "serve", "--data", str(dataset), "--port", "0", "--state", str(state), *options]
     with _announced("zarrlink on uvicorn", command) as server:
         made = subprocess.run(
             [*CLI, "links", "create", dataset.name, "--state", str(state), "--json"],
@@ -74,13 +74,20 @@ def granian(state: Path, prefix: str) -> Iterator[Server]:
 @contextmanager
 def nginx(root: Path, home: Path) -> Iterator[Server]:
     """Static files below `root`; `home`: a folder for its configuration."""
+    with nginx_with("nginx", home, lambda user, port: _NGINX.format(user=user, port=port, root=root)) as server:
+        yield server
+
+
+@contextmanager
+def nginx_with(name: str, home: Path, configuration: Callable[[str, int], str]) -> Iterator[Server]:
+    """nginx with what `configuration` makes of the directive for its user and of a port."""
     port = _free_port()
     # Started by root, its worker would be nobody, who cannot read our scratch folder.
     user = "user root;" if os.geteuid() == 0 else ""
-    (home / "nginx.conf").write_text(_NGINX.format(user=user, port=port, root=root))
+    (home / "nginx.conf").write_text(configuration(user, port))
     with _process(["nginx", "-p", str(home), "-c", "nginx.conf", "-e", "stderr"]) as process:
         _wait(process, port)
-        yield Server("nginx", process.pid, port)
+        yield Server(name, process.pid, port)
 
 
 @contextmanager

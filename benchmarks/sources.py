@@ -12,6 +12,7 @@ from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import quote
 
 import numcodecs
 import numpy as np
@@ -70,7 +71,7 @@ class Reader:
         ]
         wish = LinkRequest(layers=(self.layer,))
         link = (await create_link(self.library, self.path.links, self.subject, "x", wish, 0)).link
-        base = f"/zarr/{self.path.keys.token(link.id)}/{self.dialect}/{self.layer}.zarr/"
+        base = f"/zarr/{self.path.keys.token(link.id)}/{self.dialect}/{quote(self.layer)}.zarr/"
         self.keys = random.Random(7).choices(keys, k=count)
         self._requests = [Request("GET", base + key, {}) for key in self.keys]
 

@@ -62,6 +62,11 @@ class Machine:
         """Where the server that serves this state file is (or was last) reached, without a slash at the end."""
         return _fact(self.file, _ADDRESS)
 
+    @property
+    def has_edge(self) -> bool:
+        # That of `make run-cdn` knows within a second.
+        return False
+
     def links_address(self) -> str:
         address = self.address()
         if address is None:

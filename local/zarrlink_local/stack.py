@@ -19,7 +19,7 @@ OUTPUTS: Final = (
     "UsersTable",
     "LinkKeysSecret",
 )
-PARAMETERS: Final = ("PublicUrl", "DataBucketArns", "AllowedSources")
+PARAMETERS: Final = ("PublicUrl", "DataBucketArns", "AllowedSources", "Cdn")
 
 _NO_CREDENTIALS: Final = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"})
 
@@ -34,7 +34,8 @@ class StackClient(Protocol):
 class Stack:
     """Names and settings of a stack. `address`: what links begin with, as its own API shows them.
 
-    `buckets`: those that its functions may read. `keys_secret`: the ARN of the secret with the link keys.
+    `buckets`: those that its functions may read. `keys_secret`: the ARN of the secret with the link keys. `has_edge`: whether a
+    CDN stands in front.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Stack:
     keys_secret: str
     allowed_sources: str
     buckets: frozenset[str]
+    has_edge: bool
 
 
 def describe_stack(client: StackClient, name: str, region: str) -> Stack:
@@ -85,6 +87,7 @@ def describe_stack(client: StackClient, name: str, region: str) -> Stack:
         keys_secret=outputs["LinkKeysSecret"],
         allowed_sources=parameters["AllowedSources"],
         buckets=frozenset(arn.strip().rpartition(":")[2] for arn in parameters["DataBucketArns"].split(",")),
+        has_edge=parameters["Cdn"] == "true",
     )
 
 

@@ -20,6 +20,7 @@ import serving  # noqa: E402
 import stages  # noqa: E402
 import tiff  # noqa: E402
 
+import edge  # noqa: E402
 import sources  # noqa: E402
 
 TINY = measure.Scale((128, 128, 128), rounds=1, seconds=1, calls=64)
@@ -51,6 +52,15 @@ def test_servers_give_equal_bytes_and_are_measured(dataset: Path) -> None:
     assert "aim 0.4" in served[0].rows[2][2]
     assert "aim 3" in served[0].rows[2][5]
     assert len(where.rows) == 11
+
+
+def test_the_edge_gives_equal_bytes_and_is_measured(dataset: Path) -> None:
+    if missing := edge.missing():
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    (table,) = edge.run(dataset, TINY).tables
+    names = ["static files", "cache alone", "cache behind the edge's function", "forged tokens, refused"]
+    assert [row[0] for row in table.rows] == names
+    assert table.rows[1][2] == "1"
 
 
 def test_a_server_with_other_bytes_is_found_out(dataset: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import { neuroglancerAddress, neuroglancerState } from "../../web/neuroglancer.j
 import { Problem } from "../../web/problem.js";
 import { Revocations } from "../../web/revocations.js";
 import { webknossosLines } from "../../web/snippets.js";
+import { untilGone } from "../../web/untold.js";
 import { usesSentence } from "../../web/uses.js";
 import { layer } from "./builders/wire.mjs";
 
@@ -209,4 +210,32 @@ test("a revocation that fails says so, and is over", async () => {
   });
   assert.equal(failed.message, "later");
   assert.equal(revocations.undo("a"), false);
+});
+
+test("what becomes of a revoked link is told to whoever shows it", async () => {
+  const revocations = new Revocations(async () => "revoking");
+  const state = await new Promise((resolve) => {
+    revocations.begin({ id: "a" }, { seconds: 5, tick: () => {}, done: resolve, failed: assert.fail });
+    revocations.finish();
+  });
+  assert.equal(state, "revoking");
+});
+
+test("a link that is being revoked is asked for until it is gone", async () => {
+  const waited = [];
+  const wait = async (ms) => waited.push(ms);
+  // There, there, a server that fails, and gone.
+  const answers = [() => ({}), () => ({}), new Problem(503, "later"), new Problem(404, "you have no such link")];
+  const look = async () => {
+    const answer = answers.shift();
+    if (answer instanceof Problem) throw answer;
+  };
+  assert.equal(await untilGone(look, { wait }), true);
+  assert.deepEqual([answers, waited.length], [[], 4]);
+
+  waited.length = 0;
+  assert.equal(await untilGone(async () => {}, { wait }), false);
+  const seconds = waited.reduce((sum, ms) => sum + ms, 0) / 1000;
+  assert.ok(seconds > 60 && seconds < 180, `${seconds} s`);
+  assert.equal(await untilGone(assert.fail, { wait, goesOn: () => false }), false);
 });

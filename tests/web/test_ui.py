@@ -130,6 +130,12 @@ def test_a_link_from_its_making_to_its_end(ui: Ui, browser) -> None:
     page.get_by_text("Copied the Zarr v2 address of segmentation.").wait_for(state="attached")
     assert copied(page).endswith("/v2/segmentation.zarr")
     assert zarr.open_group(copied(page), mode="r", zarr_format=2)["0"].dtype == np.uint32
+    card.get_by_role("button", name="Copy wk: em").click()
+    page.get_by_text("Copied the WEBKNOSSOS address of em.").wait_for(state="attached")
+    # From voxel 0 on, before which the sample does not begin.
+    said = zarr.open_group(copied(page), mode="r")["1"]
+    end = tuple(slice(-length, None) for length in em.shape[::-1])
+    assert np.array_equal(said[(0, *end)].transpose(2, 1, 0), em)
     keep_picture(page, "dataset")
 
     before = ui.links()[0]["expirationDateTime"]
@@ -172,6 +178,35 @@ def test_whoever_leaves_the_page_has_revoked(ui: Ui, browser) -> None:
     page.goto("about:blank")
     # The page is gone before its last request is answered: nothing in the browser tells when.
     assert any(ui.links() == [] for _ in range(1000))
+
+
+def test_a_revocation_that_a_cdn_is_being_told_of_is_shown_until_it_knows(ui: Ui, browser) -> None:
+    link = ui.link("Cached")
+    page, _ = ui.sign_in(browser)
+    is_told = []
+
+    def answer(route) -> None:
+        if route.request.method == "DELETE":
+            route.fulfill(status=202, json={"messages": [], "id": link["id"], "state": "revoking"})
+        elif is_told:
+            route.fulfill(status=404, json={"title": "Not found", "status": 404, "detail": "you have no such link"})
+        else:
+            route.fulfill(json={**link, "state": "revoking"})
+
+    page.route(f"**/zarrPrivateLinks/{link['id']}", answer)
+    page.get_by_role("link", name="Links").click()
+    card = page.get_by_role("article", name="Link Cached")
+    card.wait_for()
+    page.evaluate("() => document.querySelector('zarr-links').setAttribute('undo-seconds', '1')")
+    card.get_by_role("button", name="Revoke").click()
+    page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    notice = page.get_by_role("group", name="Revoking Cached")
+    notice.get_by_text("“Cached” is revoked. The CDN is being told").wait_for()
+    assert notice.get_by_role("button").count() == 0
+    is_told.append(True)
+    page.get_by_text("Revoked Cached.").wait_for(state="attached")
+    notice.wait_for(state="detached")
+    page.get_by_text("No link yet.").wait_for()
 
 
 def test_a_link_limited_to_layer_box_and_mag(ui: Ui, browser) -> None:

@@ -82,7 +82,16 @@ test("addresses are the base and what the server lists, untouched", () => {
   assert.deepEqual(addressesOf(layer({ v3: "v3/a%20b.zarr", v2: "v2/a%20b.zarr" }), BASE), {
     v3: `${BASE}v3/a%20b.zarr`,
     v2: `${BASE}v2/a%20b.zarr`,
+    webknossos: null,
   });
+});
+
+test("the WEBKNOSSOS address lies beside the link's page, below whatever stands before it, where there are words for it", () => {
+  const said = (base, webknossos) => addressesOf(layer({ webknossos }), base).webknossos;
+  assert.equal(said("http://host/zarr/TOKEN/", "a%20b"), "http://host/data/annotations/zarr/TOKEN/a%20b");
+  assert.equal(said("https://host/v1/zarr/TOKEN/", "em"), "https://host/v1/data/annotations/zarr/TOKEN/em");
+  assert.equal(said("https://host/zarr/of/zarr/TOKEN/", "em"), "https://host/zarr/of/data/annotations/zarr/TOKEN/em");
+  assert.equal(said("http://host/zarr/TOKEN/", null), null);
 });
 
 test("each tool gets its complete address, v3 or v2 as it reads", () => {

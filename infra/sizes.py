@@ -49,8 +49,8 @@ IMPORTS: Final = {
         "assert resources.files('zarrlink_web').joinpath('link.html').is_file()"
     ),
     ("CoreLayer/python", "ArraysLayer/python"): (
-        "import deflate, h5py, numcodecs, numpy, tensorstore, zarr, zarrlink.arrays.mapping_hdf5, "
-        "zarrlink.aws_exports; from importlib import metadata; metadata.version('deflate')"
+        "import deflate, h5py, numcodecs, numpy, tensorstore, zarr, zlib_ng.zlib_ng, zarrlink.arrays.mapping_hdf5, "
+        "zarrlink.aws_exports; from importlib import metadata; metadata.version('deflate'), metadata.version('zlib-ng')"
     ),
     ("CoreLayer/python", "ApiFunction"): (
         "import jwt, mangum, python_multipart, zarrlink.http.api, zarrlink.http.api_door; "

@@ -9,6 +9,7 @@ from typing import Any, Final
 import deflate
 import numpy as np
 from numpy.typing import NDArray
+from zlib_ng import zlib_ng
 
 from zarrlink.exports.request import LAYOUT_VERSION, Compression
 
@@ -16,12 +17,17 @@ from zarrlink.exports.request import LAYOUT_VERSION, Compression
 # (docs/decisions/0021), and then neither does the same export.
 _LEVEL: Final = 1
 _ZSTD_LEVEL: Final = 1
+_MOST_MEMORY: Final = 9
+# Pieces that tell by what a stream is packed, each a 64th of it; and how much shorter libdeflate must make them to be worth
+# its time.
+_PIECES: Final = 4
+_WORTH: Final = 0.95
 
 
 def encoder_version(compression: Compression) -> str:
     """What encodes here, as it stands in an export's spec: other versions may give other bytes for the same pixels."""
     if compression == "deflate":
-        return f"{LAYOUT_VERSION} libdeflate {version('deflate')}"
+        return f"{LAYOUT_VERSION} libdeflate {version('deflate')} zlib-ng {version('zlib-ng')}"
     if compression == "zstd":
         return f"{LAYOUT_VERSION} numcodecs {version('numcodecs')}"
     return LAYOUT_VERSION
@@ -35,7 +41,27 @@ def compressor(compression: Compression) -> Callable[[Any], bytes]:
         from numcodecs import zstd
 
         return lambda data: bytes(zstd.compress(data, _ZSTD_LEVEL))
-    return lambda data: bytes(deflate.zlib_compress(data, _LEVEL))
+    return _deflated
+
+
+def _deflated(data: Any) -> bytes:
+    """A zlib stream, by what suits the data: of which a few pieces are packed both ways first.
+
+    Noise, as nearly all microscopy is, holds no repetitions worth a search: looking for runs alone packs it twice as fast, and
+    no longer. Segment ids repeat themselves.
+    """
+    view = memoryview(data).cast("B")
+    step, piece = len(view) // _PIECES, len(view) // 64
+    probe = b"".join(view[at * step : at * step + piece] for at in range(_PIECES))
+    if len(deflate.zlib_compress(probe, _LEVEL)) < _WORTH * len(_runs(probe)):
+        return bytes(deflate.zlib_compress(view, _LEVEL))
+    return _runs(view)
+
+
+def _runs(data: bytes | memoryview) -> bytes:
+    """A zlib stream of runs and single bytes."""
+    packer = zlib_ng.compressobj(1, zlib_ng.DEFLATED, zlib_ng.MAX_WBITS, _MOST_MEMORY, zlib_ng.Z_RLE)
+    return packer.compress(data) + packer.flush()
 
 
 class TileEncoder:

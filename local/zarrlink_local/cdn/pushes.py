@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from zarrlink.edge.changed_rows import ChangedRows
 from zarrlink.edge.files import FileStore
 from zarrlink.edge.sync import EdgeSync
 from zarrlink.errors import SourceUnavailable
@@ -36,12 +37,13 @@ class Pushes:
         )
         self._every_s = every_s
         self._mend_s = mend_s
-        self._damaged: tuple[str, ...] = ()
+        self._changed = ChangedRows(self._file)
+        self._damaged: frozenset[str] = frozenset()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="edge", daemon=True)
 
     def __enter__(self) -> Self:
-        self._push()
+        self._mend()
         self._thread.start()
         return self
 
@@ -59,14 +61,17 @@ class Pushes:
                 try:
                     # Looked at before: what is written meanwhile shows the next time.
                     found = self._version()
-                    if found != seen or time.monotonic() - mended_s >= self._mend_s:
+                    if is_behind or time.monotonic() - mended_s >= self._mend_s:
+                        self._mend()
+                        mended_s = time.monotonic()
+                    elif found != seen:
                         self._push()
-                        seen, mended_s, is_behind = found, time.monotonic(), False
+                    seen, is_behind = found, False
                 except (SourceUnavailable, sqlite3.Error) as failure:
                     # Tried again at once, until the edge knows of it, and said once.
                     if not is_behind:
                         _log.warning("the edge does not know the latest of all links: %s", failure)
-                    seen, is_behind = None, True
+                    is_behind = True
         finally:
             self._file.close()
 
@@ -76,7 +81,17 @@ class Pushes:
         return int(version)
 
     def _push(self) -> None:
-        damaged = self._sync.reconcile().damaged
-        if damaged and damaged != self._damaged:
-            _log.warning("links that cannot be read, and that the edge asks the server for: %s", ", ".join(damaged))
-        self._damaged = damaged
+        """What has changed. Looking at everything takes seconds where there are a hundred thousand links."""
+        links, sources = self._changed.links(), self._changed.sources()
+        self._tell(self._sync.sync_links(links) | self._sync.sync_sources(sources))
+
+    def _mend(self) -> None:
+        """Everything."""
+        self._tell(frozenset(self._sync.reconcile().damaged))
+
+    def _tell(self, damaged: frozenset[str]) -> None:
+        if damaged - self._damaged:
+            _log.warning(
+                "links that cannot be read, and that the edge asks the server for: %s", ", ".join(sorted(damaged))
+            )
+        self._damaged |= damaged

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from zarrlink.aws_errors import service_error
 from zarrlink.errors import InvalidRequest
+from zarrlink.storage.bucket_access import bucket_names
 
 # What is read of template.yaml; a test compares.
 OUTPUTS: Final = (
@@ -34,7 +35,8 @@ class StackClient(Protocol):
 class Stack:
     """Names and settings of a stack. `address`: what links begin with, as its own API shows them.
 
-    `buckets`: those that its functions may read. `keys_secret`: the ARN of the secret with the link keys.
+    `buckets`: those that its functions may read; `requester_pays`: whose requests the reader pays for. `edge_function`:
+    the CDN's, empty where there is none. `keys_secret`: the ARN of the secret with the link keys.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Stack:
     keys_secret: str
     allowed_sources: str
     buckets: frozenset[str]
+    requester_pays: frozenset[str] = frozenset()
+    edge_function: str = ""
 
 
 def describe_stack(client: StackClient, name: str, region: str) -> Stack:
@@ -85,6 +89,8 @@ def describe_stack(client: StackClient, name: str, region: str) -> Stack:
         keys_secret=outputs["LinkKeysSecret"],
         allowed_sources=parameters["AllowedSources"],
         buckets=frozenset(arn.strip().rpartition(":")[2] for arn in parameters["DataBucketArns"].split(",")),
+        edge_function=outputs.get("EdgeFunction", ""),
+        requester_pays=bucket_names(parameters.get("RequesterPaysBuckets", "")),
     )
 
 

@@ -40,6 +40,9 @@ class StreamSettings(_Settings):
     head_with_body: bool = True
     check_blocks: bool = False
     zarrlink_allowed_sources: str = ""
+    requester_pays_buckets: str = ""
+    volumes_role: str = ""
+    volumes_role_buckets: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,9 @@ class ApiSettings(_Settings):
     export_concurrency: int = 50
     public_url: str = ""
     zarrlink_allowed_sources: str = ""
+    requester_pays_buckets: str = ""
+    volumes_role: str = ""
+    volumes_role_buckets: str = ""
     zarrlink_ui_origins: str = ""
     wk_url: str = ""
     wk_organization: str = ""
@@ -94,6 +100,9 @@ class ExportSettings(_Settings):
     export_bucket: str
     result_days: int = 7
     zarrlink_allowed_sources: str = ""
+    requester_pays_buckets: str = ""
+    volumes_role: str = ""
+    volumes_role_buckets: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@ _NOT_FOUND: Final = problems.problem_body(
 class DataPath:
     """What the data path needs. `now_ms`: ms since 1970. `viewer_max_age_s`: how long a browser may keep a chunk.
     `page_html`: the link page, which fetches its facts as JSON from its own address. `opened` is told the link's id at each
-    answered GET of a metadata document of a layer (see `Uses`), never at a chunk."""
+    answered GET of a metadata document of a layer (see `Uses`), never at a chunk. `answered` is told every answer to a key of a
+    layer, None for a chunk that holds nothing."""
 
     keys: KeyRing
     links: LinkStore
@@ -45,6 +46,7 @@ class DataPath:
     page_html: bytes
     viewer_max_age_s: int = 300
     opened: Callable[[str], None] | None = None
+    answered: Callable[[Served | None], None] | None = None
 
     async def respond(self, request: Request) -> Response:
         """The reply to any request below /zarr/. Never raises."""
@@ -100,6 +102,8 @@ class DataPath:
                 serve_bytes(*listing.of_layer(opened.layer, dialect, key, request.path), want), b"no-store"
             )
         served = await self.streamer.answer(Place(link.view, link.geometry, dialect, name, key), want)
+        if self.answered is not None:
+            self.answered(served)
         if served is None:
             return self._absent(head=not want.body)
         if served.kind == "metadata" and want.body and self.opened is not None:

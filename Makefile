@@ -29,8 +29,14 @@ MACHINE := $(subst aarch64,arm64,$(shell uname -m))
 EMULATED := LAMBDA_BUILD=.aws-sam/$(MACHINE) LAMBDA_PYTHON=$(LAMBDA)/bin/python \
   LAMBDA_EMULATOR="$$(echo $(AWS)/lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-$(MACHINE))"
 
-.PHONY: help setup setup-aws setup-lambda setup-webknossos setup-ministack run smoke test test-lambda check format bench fuzz build \
-  edge build-aws build-here deploy clean
+# AWS on this machine: LocalStack asks for old releases of much else; our plugins lie beside it.
+LOCALSTACK := .venv-localstack
+LOCALSTACK_STAMP := $(LOCALSTACK)/.made-from-$(shell cat constraints-localstack.txt local/localstack/pyproject.toml | cksum | cut -d' ' -f1)
+DEPLOYED := --localstack $(LOCALSTACK)/bin/python --sam $(AWS)/bin/sam --build .aws-sam/$(MACHINE) --function $(LAMBDA)/bin/python \
+  --emulator "$$(echo $(AWS)/lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-$(MACHINE))"
+
+.PHONY: help setup setup-aws setup-lambda setup-localstack setup-ministack setup-webknossos run run-cdn smoke smoke-stack first-user test \
+  test-lambda test-deploy check format bench fuzz build edge build-aws build-here deploy deploy-local undeploy-local clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -75,6 +81,14 @@ $(LAMBDA_STAMP):
 	$(LAMBDA)/bin/python -m pip install --quiet awslambdaric boto3
 	@touch $@
 
+setup-localstack: setup-aws $(LOCALSTACK_STAMP) ## make .venv-localstack (deploy-local and test-deploy do it themselves; it needs Python 3.11)
+$(LOCALSTACK_STAMP): | $(AWS_STAMP)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "LocalStack needs Python 3.11; name one with PYTHON=...")'
+	$(PYTHON) -m venv --clear $(LOCALSTACK)
+	@rm -rf local/localstack/*.egg-info  # where its plugins would be looked up, of an earlier time
+	$(AWS_BIN)/uv pip install --quiet --python $(LOCALSTACK)/bin/python --constraint constraints-localstack.txt --editable local/localstack
+	@touch $@
+
 # For this machine's processor, and for the Python that is to run it.
 build-here: setup-lambda
 	EMULATED_PYTHON=$$($(LAMBDA)/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') \
@@ -83,15 +97,32 @@ build-here: setup-lambda
 test-lambda: setup build-here ## run the functions, as built, on Lambda's runtime emulator (TEST="-k name" passes options on)
 	$(EMULATED) $(BIN)/python -m pytest tests/emulated $(TEST)
 
+deploy-local: setup setup-localstack build-here ## deploy template.yaml to LocalStack on this machine, with a sample and a link to it
+	@$(BIN)/python local/deploy_local.py $(DEPLOYED)
+
+undeploy-local: setup ## end that LocalStack, and remove what it kept
+	@$(BIN)/python local/deploy_local.py --end
+
+# In a pytest of its own: pytest-localstack patches botocore.
+test-deploy: setup setup-localstack build-here ## test the deployed template on LocalStack (TEST="-k name" passes options on)
+	$(BIN)/python -m pip install --quiet pytest-localstack
+	DEPLOYED="$(DEPLOYED)" $(BIN)/python -m pytest tests/localstack $(TEST)
+
 smoke: setup ## check a running zarrlink from outside (URL=the address of a link)
 	@$(BIN)/python infra/smoke.py "$(URL)"
+
+smoke-stack: setup ## check a deployed stack with your own rights (STACK=zarrlink DATASET=a dataset's name)
+	@$(BIN)/python infra/smoke_stack.py "$(or $(STACK),zarrlink)" "$(DATASET)"
+
+first-user: setup ## add a stack's first user, an admin, and say where to sign in (STACK=zarrlink NAME=ann)
+	@$(BIN)/python infra/first_run.py "$(or $(STACK),zarrlink)" "$(NAME)"
 
 check: setup setup-aws ## formatting, lint, types, layers, template
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(AWS_BIN)/cfn-lint template.yaml infra/edge_log.yaml
+	$(AWS_BIN)/cfn-lint template.yaml infra/edge_log.yaml infra/watching.yaml
 	AWS_DEFAULT_REGION=eu-central-1 $(SAM) validate --lint
 
 format: setup ## format the code
@@ -125,4 +156,4 @@ deploy: build-aws ## deploy to your AWS account (PARAMETERS="DataBucketArns=arn:
 	  --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
 
 clean: ## remove what was built and made
-	rm -rf $(VENV) $(AWS) $(LAMBDA) $(WEBKNOSSOS) $(MINISTACK) build dist .aws-sam .zarrlink
+	rm -rf $(VENV) $(AWS) $(LAMBDA) $(LOCALSTACK) $(MINISTACK) $(WEBKNOSSOS) build dist .aws-sam .zarrlink

@@ -19,7 +19,7 @@ from zarrlink.annotations.s3_vault import S3Vault
 from zarrlink.annotations.shelf import Shelf
 from zarrlink.annotations.upload import ImportLimits
 from zarrlink.annotations.volume_zip import VolumeData
-from zarrlink.aws_parts import FRESHNESS_S, LazyClient, now_ms, source_opener
+from zarrlink.aws_parts import FRESHNESS_S, LazyClient, counted, now_ms, source_opener, starts
 from zarrlink.catalogue.annotations import AnnotationRecord
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
@@ -31,6 +31,7 @@ from zarrlink.settings import AnnotationImportSettings
 SETTINGS = AnnotationImportSettings.from_environment(os.environ)
 LOGGER = Logger()
 METRICS = Metrics()
+STARTS = starts()
 # Nobody waits; putting the parts of many gigabytes together takes S3 up to minutes.
 S3_ANSWERS_S: Final = 120
 
@@ -56,18 +57,19 @@ def parts() -> ImportParts:
 def handler(event: dict[str, Any], context: Any) -> dict[str, str]:
     """An upload's event (`LargeUploads`) or a download's to what became of it. An exception asks for another attempt."""
     started = time.perf_counter()
-    METRICS.add_metric(name="Attempts", unit=MetricUnit.Count, value=1)
-    answer = _download(event) if "download" in event else _import(event, context)
+    with counted(METRICS, STARTS):
+        answer = _download(event) if "download" in event else _import(event, context)
     LOGGER.info(
         "job",
         extra={
             "request_id": getattr(context, "aws_request_id", ""),
             "kind": "download" if "download" in event else "import",
-            **answer,
+            # Without the sentence, which may name what lies in an upload: its owner's business. The upload's row has it.
+            **{name: value for name, value in answer.items() if name != "sentence"},
             "milliseconds": round((time.perf_counter() - started) * 1000, 2),
         },
     )
-    METRICS.add_metric(name="Done" if answer["state"] == "done" else "Failed", unit=MetricUnit.Count, value=1)
+    METRICS.add_metric(name="Done" if answer["state"] == "done" else "Refused", unit=MetricUnit.Count, value=1)
     return answer
 
 

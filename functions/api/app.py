@@ -22,7 +22,7 @@ from zarrlink.annotations.shelf import Shelf
 from zarrlink.annotations.upload import ImportLimits
 from zarrlink.annotations.volume_zip import VolumeData
 from zarrlink.aws_errors import service_error
-from zarrlink.aws_parts import FRESHNESS_S, MOST_BYTES, LazyClient, now_ms, source_opener
+from zarrlink.aws_parts import FRESHNESS_S, MOST_BYTES, LazyClient, now_ms, source_opener, starts
 from zarrlink.catalogue.annotations import AnnotationRecord
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
@@ -49,6 +49,7 @@ from zarrlink.links.secrets import SecretEdge, read_key_ring
 from zarrlink.settings import ApiSettings
 from zarrlink.sources.bucket_places import bucket_places
 from zarrlink.sources.permission import AllowedSources
+from zarrlink.storage.bucket_access import BucketAccess
 from zarrlink.streaming import Streamer
 from zarrlink.users.configured import SignInChoice
 from zarrlink.users.dynamodb import DynamoUsers
@@ -65,6 +66,7 @@ VOUCHERS = SignInChoice(
 ).vouchers()
 LOGGER = Logger()
 METRICS = Metrics()
+STARTS = starts()
 # Errors of the package are lines like any other: JSON, not the plain text of Lambda's own handler.
 copy_config_to_registered_loggers(LOGGER, include={problems.LOG.name})
 # Lambda takes events of 6 MB, and base64 makes 4 bytes of 3: what is larger goes by /api/annotations/uploads.
@@ -88,7 +90,7 @@ def door(public_url: str) -> Mangum:
     s3 = _s3()
     library = Library(
         catalogue,
-        source_opener(),
+        source_opener(BucketAccess.from_settings(SETTINGS)),
         monotonic=time.monotonic,
         freshness_s=FRESHNESS_S,
         annotations=annotations,
@@ -217,6 +219,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     status = answer["statusCode"]
     outcome = "Failed" if status >= 500 else "Refused" if status >= 400 else "Answered"
     METRICS.add_metric(name=outcome, unit=MetricUnit.Count, value=1)
+    METRICS.add_metric(name="ColdStarts", unit=MetricUnit.Count, value=next(STARTS))
     return answer
 
 

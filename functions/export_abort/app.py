@@ -10,12 +10,14 @@ from aws_lambda_powertools.logging.utils import copy_config_to_registered_logger
 from aws_lambda_powertools.metrics import MetricUnit
 
 from zarrlink.aws_exports import LOG, ExportSteps
+from zarrlink.aws_parts import counted, starts
 from zarrlink.jobs.step_functions import attempt_of, sentence_of
 from zarrlink.settings import ExportSettings
 
 SETTINGS = ExportSettings.from_environment(os.environ)
 LOGGER = Logger()
 METRICS = Metrics()
+STARTS = starts()
 STEPS = ExportSteps(SETTINGS)
 # Lines of the package are JSON like any other.
 copy_config_to_registered_loggers(LOGGER, include={LOG.name})
@@ -25,13 +27,13 @@ copy_config_to_registered_loggers(LOGGER, include={LOG.name})
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """From the state machine: `job`, `attempt`, and the `error` with its `cause`. From EventBridge: what became of an
     execution, where the machine could not do that itself. Again does no harm: a job that has ended keeps its end."""
-    METRICS.add_metric(name="Attempts", unit=MetricUnit.Count, value=1)
     if "detail" in event:
         found, error, cause = attempt_of(event["detail"]["name"]), str(event["detail"]["status"]), ""
     else:
         found, error, cause = (event["job"], event["attempt"]), str(event["error"]), str(event["cause"])
-    if found is not None:
-        STEPS.work.fail(*found, sentence_of(error, cause))
+    with counted(METRICS, STARTS):
+        if found is not None:
+            STEPS.work.fail(*found, sentence_of(error, cause))
     job, attempt = found or ("", 0)
     LOGGER.info(
         "abort",
@@ -42,5 +44,7 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             "error": error,
         },
     )
-    METRICS.add_metric(name="Aborted", unit=MetricUnit.Count, value=1)
+    # Once for each: the machine itself comes here for every unit that failed. ABORTED is what somebody cancelled.
+    failed = found is not None and "detail" in event and error in ("FAILED", "TIMED_OUT")
+    METRICS.add_metric(name="JobsFailed", unit=MetricUnit.Count, value=int(failed))
     return {}

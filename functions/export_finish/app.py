@@ -11,11 +11,13 @@ from aws_lambda_powertools.logging.utils import copy_config_to_registered_logger
 from aws_lambda_powertools.metrics import MetricUnit
 
 from zarrlink.aws_exports import LOG, ExportSteps
+from zarrlink.aws_parts import counted, starts
 from zarrlink.settings import ExportSettings
 
 SETTINGS = ExportSettings.from_environment(os.environ)
 LOGGER = Logger()
 METRICS = Metrics()
+STARTS = starts()
 STEPS = ExportSteps(SETTINGS)
 # Lines of the package are JSON like any other.
 copy_config_to_registered_loggers(LOGGER, include={LOG.name})
@@ -25,8 +27,8 @@ copy_config_to_registered_loggers(LOGGER, include={LOG.name})
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """`job` and `attempt` to whether it is done, and the units that have to be run again where it is not."""
     started = time.perf_counter()
-    METRICS.add_metric(name="Attempts", unit=MetricUnit.Count, value=1)
-    again = STEPS.run(lambda work: work.finish(event["job"], event["attempt"]), context)
+    with counted(METRICS, STARTS):
+        again = STEPS.run(lambda work: work.finish(event["job"], event["attempt"]), context)
     LOGGER.info(
         "finish",
         extra={
@@ -37,5 +39,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             "milliseconds": round((time.perf_counter() - started) * 1000, 2),
         },
     )
-    METRICS.add_metric(name="Again" if again else "Done", unit=MetricUnit.Count, value=1)
+    METRICS.add_metric(name="Again" if again else "JobsDone", unit=MetricUnit.Count, value=1)
     return {"done": not again, "again": again}

@@ -11,11 +11,13 @@ from aws_lambda_powertools.logging.utils import copy_config_to_registered_logger
 from aws_lambda_powertools.metrics import MetricUnit
 
 from zarrlink.aws_exports import LOG, ExportSteps
+from zarrlink.aws_parts import counted, starts
 from zarrlink.settings import ExportSettings
 
 SETTINGS = ExportSettings.from_environment(os.environ)
 LOGGER = Logger()
 METRICS = Metrics()
+STARTS = starts()
 STEPS = ExportSteps(SETTINGS)
 # Lines of the package are JSON like any other.
 copy_config_to_registered_loggers(LOGGER, include={LOG.name})
@@ -26,8 +28,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """`job`, `attempt`, and `unit` or `small`, to nothing: what a unit tells goes by S3."""
     started = time.perf_counter()
     job, attempt, unit = event["job"], event["attempt"], event.get("unit")
-    METRICS.add_metric(name="Attempts", unit=MetricUnit.Count, value=1)
-    STEPS.run(lambda work: work.small(job, attempt) if unit is None else work.unit(job, attempt, unit), context)
+    with counted(METRICS, STARTS):
+        STEPS.run(lambda work: work.small(job, attempt) if unit is None else work.unit(job, attempt, unit), context)
     LOGGER.info(
         "part",
         extra={
@@ -38,5 +40,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             "milliseconds": round((time.perf_counter() - started) * 1000, 2),
         },
     )
-    METRICS.add_metric(name="Done", unit=MetricUnit.Count, value=1)
+    METRICS.add_metric(name="JobsDone" if unit is None else "UnitsDone", unit=MetricUnit.Count, value=1)
     return {}

@@ -11,11 +11,13 @@ from aws_lambda_powertools.logging.utils import copy_config_to_registered_logger
 from aws_lambda_powertools.metrics import MetricUnit
 
 from zarrlink.aws_exports import LOG, ExportSteps
+from zarrlink.aws_parts import counted, starts
 from zarrlink.settings import ExportPlanSettings
 
 SETTINGS = ExportPlanSettings.from_environment(os.environ)
 LOGGER = Logger()
 METRICS = Metrics()
+STARTS = starts()
 STEPS = ExportSteps(SETTINGS)
 # Lines of the package are JSON like any other.
 copy_config_to_registered_loggers(LOGGER, include={LOG.name})
@@ -25,8 +27,8 @@ copy_config_to_registered_loggers(LOGGER, include={LOG.name})
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """`job` and `attempt` to whether to go on, and the numbers of the units, one list a tier."""
     started = time.perf_counter()
-    METRICS.add_metric(name="Attempts", unit=MetricUnit.Count, value=1)
-    planned = STEPS.run(lambda work: work.plan(event["job"], event["attempt"]), context)
+    with counted(METRICS, STARTS):
+        planned = STEPS.run(lambda work: work.plan(event["job"], event["attempt"]), context)
     units = [list(range(start, end)) for start, end in planned.tiers]
     LOGGER.info(
         "plan",
@@ -40,4 +42,5 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         },
     )
     METRICS.add_metric(name="Planned" if planned.go_on else "Ended", unit=MetricUnit.Count, value=1)
+    METRICS.add_metric(name="UnitsPlanned", unit=MetricUnit.Count, value=sum(map(len, units)))
     return {**planned.to_json(), "tiers": units, "concurrency": SETTINGS.export_concurrency}

@@ -10,7 +10,7 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from zarrlink.aws_parts import LazyClient, now_ms
+from zarrlink.aws_parts import LazyClient, counted, now_ms, starts
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.edge.kvs import KeyValueStore
@@ -23,6 +23,7 @@ from zarrlink.settings import LinkSyncSettings
 SETTINGS = LinkSyncSettings.from_environment(os.environ)
 LOGGER = Logger()
 METRICS = Metrics()
+STARTS = starts()
 DYNAMODB = LazyClient("dynamodb")
 SECRETS = LazyClient("secretsmanager")
 SYNC = EdgeSync(
@@ -50,7 +51,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """From a stream: the records that failed, to be given again. From anything else: what `reconcile` found."""
     LOGGER.append_keys(request_id=getattr(context, "aws_request_id", ""))
     METRICS.add_metric(name="UnreadableRows", unit=MetricUnit.Count, value=0)
-    return _changed(event["Records"]) if "Records" in event else _reconcile()
+    with counted(METRICS, STARTS):
+        return _changed(event["Records"]) if "Records" in event else _reconcile()
 
 
 def _changed(records: list[dict[str, Any]]) -> dict[str, Any]:

@@ -16,10 +16,12 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
 from aws_lambda_powertools.metrics import MetricUnit
 
-from zarrlink.aws_parts import FRESHNESS_S, MOST_BYTES, LazyClient, now_ms, source_opener
+from zarrlink.answers import Served
+from zarrlink.aws_parts import FRESHNESS_S, MOST_BYTES, LazyClient, now_ms, source_opener, starts
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.edge.addresses import LINK_HEADER, TOKEN_HEADER, UNCHECKED, parse_address
+from zarrlink.errors import CorruptFile
 from zarrlink.http import problems
 from zarrlink.http.edge_door import EdgeDoor
 from zarrlink.http.lambda_events import reply_of, request_of, sendable
@@ -31,6 +33,7 @@ from zarrlink.links.dynamodb import DynamoLinks
 from zarrlink.links.secrets import SecretEdge, SecretKeys
 from zarrlink.settings import StreamSettings
 from zarrlink.sources.permission import AllowedSources
+from zarrlink.storage.bucket_access import BucketAccess
 from zarrlink.storage.metered import Meter, metered
 from zarrlink.streaming import Streamer
 
@@ -38,6 +41,9 @@ SETTINGS = StreamSettings.from_environment(os.environ)
 LOGGER = Logger()
 METRICS = Metrics()
 METER = Meter()
+STARTS = starts()
+# What the data path answered to the request at hand: at most one, None for a chunk that holds nothing.
+ANSWERED: list[Served | None] = []
 LOOP = asyncio.new_event_loop()
 # Errors of the package are lines like any other: JSON, not the plain text of Lambda's own handler.
 copy_config_to_registered_loggers(LOGGER, include={problems.LOG.name})
@@ -47,8 +53,9 @@ _TOKEN_LIKE: Final = re.compile(r"[A-Za-z0-9_-]{33,}")
 @cache
 def data_path() -> DataPath:
     """Made at the first request, when the clients it needs are worth their import."""
-    dynamodb = LazyClient("dynamodb")
-    opener = source_opener()
+    # A chunk is to wait for nothing but its bytes.
+    dynamodb = LazyClient("dynamodb", traced=False)
+    opener = source_opener(BucketAccess.from_settings(SETTINGS))
     library = Library(
         DynamoCatalogue(dynamodb, SETTINGS.catalogue_table),
         lambda location: metered(opener(location), METER),
@@ -58,7 +65,7 @@ def data_path() -> DataPath:
         allowed=AllowedSources.from_text(SETTINGS.zarrlink_allowed_sources),
         most_bytes=MOST_BYTES,
     )
-    secrets = LazyClient("secretsmanager")
+    secrets = LazyClient("secretsmanager", traced=False)
     return DataPath(
         keys=SecretKeys(secrets, SETTINGS.link_keys_secret),
         links=DynamoLinks(dynamodb, SETTINGS.links_table),
@@ -67,6 +74,7 @@ def data_path() -> DataPath:
         page_html=read_page_html(),
         viewer_max_age_s=SETTINGS.link_viewer_max_age,
         edge=EdgeDoor(SecretEdge(secrets, SETTINGS.edge_secret)) if SETTINGS.edge_secret else None,
+        answered=ANSWERED.append,
     )
 
 
@@ -75,11 +83,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """API Gateway's event to its answer."""
     started = time.perf_counter()
     METER.reset()
+    ANSWERED.clear()
     request = request_of(event)
     asked = _as_get(request) if SETTINGS.head_with_body else request
     response = sendable(LOOP.run_until_complete(_respond(asked)))
     answer = reply_of(response)
     _note(request, response, context, (time.perf_counter() - started) * 1000)
+    _count(response)
     return answer
 
 
@@ -136,7 +146,25 @@ def _note(request: Request, response: Response, context: Any, milliseconds: floa
             "milliseconds": round(milliseconds, 2),
         },
     )
+
+
+def _count(response: Response) -> None:
+    """What the dashboard and the alarms look at (infra/watching.yaml), told apart by function alone."""
+    damaged = response.status == problems.TABLE[CorruptFile].status
     outcome = {2: "Served", 3: "Served"}.get(response.status // 100, "Failed" if response.status >= 500 else "Refused")
-    METRICS.add_metric(name="Absent" if response.status == 404 else outcome, unit=MetricUnit.Count, value=1)
+    _metric("Absent" if response.status == 404 else outcome)
+    _metric("Damaged", int(damaged))
+    _metric("ColdStarts", next(STARTS))
     METRICS.add_metric(name="BytesSent", unit=MetricUnit.Bytes, value=len(response.body))
-    METRICS.add_metric(name="SourceRequests", unit=MetricUnit.Count, value=METER.requests)
+    METRICS.add_metric(name="SourceBytes", unit=MetricUnit.Bytes, value=METER.bytes)
+    _metric("SourceRequests", METER.requests)
+    for served in ANSWERED:
+        if served is not None and served.kind == "chunk":
+            _metric("Chunks")
+            _metric("BlocksFramed", served.framed)
+            _metric("BlocksDecoded", served.decoded)
+            _metric("ChunkSourceRequests", METER.requests)
+
+
+def _metric(name: str, value: int = 1) -> None:
+    METRICS.add_metric(name=name, unit=MetricUnit.Count, value=value)

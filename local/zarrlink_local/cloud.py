@@ -23,6 +23,7 @@ from zarrlink.links.dynamodb import DynamoLinks
 from zarrlink.links.secrets import read_key_ring
 from zarrlink.links.token import KeyRing
 from zarrlink.sources.permission import AllowedSources
+from zarrlink.storage.bucket_access import BucketAccess
 from zarrlink.users.dynamodb import DynamoUsers
 from zarrlink_local.bucket import Place, check_bucket, check_dataset
 from zarrlink_local.s3_tree import S3Tree
@@ -95,6 +96,10 @@ class CloudState:
     def tree(self, record: DatasetRecord) -> S3Tree:
         return S3Tree(self._open_source(record.location))
 
+    def client(self, service: str, *, region: str) -> Any:
+        """For what lies in another region than the stack."""
+        return self._session.client(service, region_name=region)
+
     @cached_property
     def _dynamodb(self) -> Any:
         return _client(self._session, "dynamodb")
@@ -104,7 +109,11 @@ class CloudState:
         from obstore.auth.boto3 import Boto3CredentialProvider
 
         # obstore itself knows no profiles and no single sign-on.
-        return source_opener(region=self.stack.region, credential_provider=Boto3CredentialProvider(self._session))
+        return source_opener(
+            BucketAccess(requester_pays=self.stack.requester_pays),
+            region=self.stack.region,
+            credential_provider=Boto3CredentialProvider(self._session),
+        )
 
 
 def open_stack(name: str) -> CloudState:

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from zarrlink.aws_errors import service_error
 from zarrlink.errors import InvalidRequest
+from zarrlink.storage.bucket_access import bucket_names
 
 # What is read of template.yaml; a test compares.
 OUTPUTS: Final = (
@@ -34,8 +35,8 @@ class StackClient(Protocol):
 class Stack:
     """Names and settings of a stack. `address`: what links begin with, as its own API shows them.
 
-    `buckets`: those that its functions may read. `keys_secret`: the ARN of the secret with the link keys. `has_edge`: whether a
-    CDN stands in front.
+    `buckets`: those that its functions may read; `requester_pays`: whose requests the reader pays for. `has_edge`: whether a
+    CDN stands in front, whose function is `edge_function`. `keys_secret`: the ARN of the secret with the link keys.
     """
 
     name: str
@@ -50,6 +51,8 @@ class Stack:
     allowed_sources: str
     buckets: frozenset[str]
     has_edge: bool
+    requester_pays: frozenset[str] = frozenset()
+    edge_function: str = ""
 
 
 def describe_stack(client: StackClient, name: str, region: str) -> Stack:
@@ -88,6 +91,8 @@ def describe_stack(client: StackClient, name: str, region: str) -> Stack:
         allowed_sources=parameters["AllowedSources"],
         buckets=frozenset(arn.strip().rpartition(":")[2] for arn in parameters["DataBucketArns"].split(",")),
         has_edge=parameters["Cdn"] == "true",
+        edge_function=outputs.get("EdgeFunction", ""),
+        requester_pays=bucket_names(parameters.get("RequesterPaysBuckets", "")),
     )
 
 

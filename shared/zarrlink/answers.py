@@ -30,7 +30,11 @@ GET: Final = Want()
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An answer. `part` is None for the whole object; `data` is None for 304 and where no body was wanted."""
+    """An answer. `part` is None for the whole object; `data` is None for 304 and where no body was wanted.
+
+    What its chunk was made of, where one was: `framed` blocks (or chunks of another format) that went out as they are
+    stored, `decoded` ones that were decoded and packed again.
+    """
 
     media_type: str
     etag: str
@@ -39,6 +43,8 @@ class Served:
     data: bytes | None
     unchanged: bool
     kind: Literal["metadata", "chunk"]
+    framed: int = 0
+    decoded: int = 0
 
 
 class Ask(NamedTuple):

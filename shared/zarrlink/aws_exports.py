@@ -23,6 +23,7 @@ from zarrlink.jobs.dynamodb import DynamoJobs
 from zarrlink.library import Library
 from zarrlink.settings import ExportSettings
 from zarrlink.sources.permission import AllowedSources
+from zarrlink.storage.bucket_access import BucketAccess
 
 T = TypeVar("T")
 LOG: Final = logging.getLogger("zarrlink")
@@ -47,7 +48,7 @@ class ExportSteps:
         catalogue = DynamoCatalogue(dynamodb, settings.catalogue_table)
         library = Library(
             catalogue,
-            source_opener(),
+            source_opener(BucketAccess.from_settings(settings)),
             monotonic=time.monotonic,
             freshness_s=FRESHNESS_S,
             annotations=DynamoAnnotations(dynamodb, settings.annotations_table),

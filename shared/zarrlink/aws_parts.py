@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from zarrlink.errors import SourceUnavailable
 from zarrlink.layer import MAX_CHUNK_BYTES
 
 if TYPE_CHECKING:
+    from aws_lambda_powertools import Metrics
     from obstore.store import S3Credential
 
+    from zarrlink.storage.bucket_access import BucketAccess
     from zarrlink.storage.s3 import S3Source
 
 # How soon a replaced description or header is noticed: each look is a few requests to S3.
@@ -29,12 +33,13 @@ _CONNECTIONS: Final = 16
 class LazyClient:
     """A botocore client that is made at its first call: importing botocore is most of a cold start.
 
-    `answer_s`: how long it waits for an answer.
+    `answer_s`: how long it waits for an answer. `traced`: its calls are subsegments of the function's trace.
     """
 
-    def __init__(self, service: str, *, answer_s: float = 5) -> None:
+    def __init__(self, service: str, *, answer_s: float = 5, traced: bool = True) -> None:
         self._service = service
         self._answer_s = answer_s
+        self._traced = traced
         self._client: Any = None
 
     def __getattr__(self, name: str) -> Any:
@@ -52,25 +57,40 @@ class LazyClient:
             # Signed addresses of S3 by the present way, in whatever region; elsewhere there is no other.
             config = patience.merge(Config(signature_version="s3v4")) if self._service == "s3" else patience
             self._client = botocore.session.get_session().create_client(self._service, config=config)
+            if self._traced:
+                from zarrlink.aws_trace import trace_calls
+
+                trace_calls(self._client)
         return getattr(self._client, name)
 
 
 def source_opener(
-    *, region: str | None = None, credential_provider: Callable[[], S3Credential] | None = None
+    access: BucketAccess | None = None,
+    *,
+    region: str | None = None,
+    credential_provider: Callable[[], S3Credential] | None = None,
 ) -> Callable[[str], S3Source]:
     """From `s3://bucket/prefix` to what is stored there; one store a bucket, all in one region.
 
-    Left out, region and credentials are the function's own.
+    Left out, region and credentials are the function's own, and no bucket is another account's.
     """
+    from zarrlink.storage.bucket_access import AssumedRole, BucketAccess
     from zarrlink.storage.s3 import S3Source, open_bucket
 
     home = region or os.environ.get("AWS_REGION", "us-east-1")
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     # Only an emulator on this machine has such an address.
     plain = endpoint is not None and endpoint.startswith("http://")
+    how = access or BucketAccess()
+    in_role = AssumedRole(LazyClient("sts"), how.role_arn)
     bucket_store = cache(
         lambda bucket: open_bucket(
-            bucket, region=home, endpoint=endpoint, credential_provider=credential_provider, allow_http=plain
+            bucket,
+            region=home,
+            endpoint=endpoint,
+            credential_provider=in_role if bucket in how.role_buckets else credential_provider,
+            allow_http=plain,
+            requester_pays=bucket in how.requester_pays,
         )
     )
 
@@ -81,6 +101,23 @@ def source_opener(
         return S3Source(bucket_store(bucket), prefix, location)
 
     return open_source
+
+
+@contextmanager
+def counted(metrics: Metrics, starts: Iterator[int]) -> Iterator[None]:
+    """Around the work of a function that no request waits for: counts `Attempts`, `ColdStarts`, and `Failed` where it raises."""
+    metrics.add_metric(name="ColdStarts", unit="Count", value=next(starts))
+    metrics.add_metric(name="Attempts", unit="Count", value=1)
+    try:
+        yield
+    except Exception:
+        metrics.add_metric(name="Failed", unit="Count", value=1)
+        raise
+
+
+def starts() -> Iterator[int]:
+    """1, and from then on 0: whether an event is the first of its environment, which has waited for the imports."""
+    return chain((1,), repeat(0))
 
 
 def now_ms() -> int:

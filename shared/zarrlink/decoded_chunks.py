@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import itertools
 import math
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ class DecodedChunks:
         if frame is None:
             return None
         etag = ask.etag(hashlib.blake2b(frame, digest_size=12).hexdigest())
-        return serve_whole(frame, etag, OCTETS, "chunk", ask.want)
+        return replace(serve_whole(frame, etag, OCTETS, "chunk", ask.want), decoded=1)
 
     async def voxels(self, place: ChunkPlace) -> tuple[NDArray[Any], Vec3] | None:
         """The voxels of a chunk that lie in the box, shape (c, z, y, x), and where in the chunk (x, y, z) they start."""

@@ -126,7 +126,7 @@ class OverlayChunks:
         whole = ByteRange(0, plan.length) if part is None else part
         stored, over = await self._read(plan, whole, run)
         data = self.form.assemble(plan, whole, stored, over=over, check=ask.check)
-        return Served(OCTETS, etag, plan.length, part, data, False, "chunk")
+        return Served(OCTETS, etag, plan.length, part, data, False, "chunk", *plan.made_of(whole))
 
     async def _check_current(self, run: StoredRun | None) -> None:
         """Make sure that a plan from the cache is not one of a file that was replaced. Raises SourceChanged."""

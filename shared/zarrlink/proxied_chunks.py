@@ -117,7 +117,7 @@ class ProxiedChunks:
         if ask.check:
             await self._decode(place, key, found.blob.etag)
         data, shown = bytes(found.blob.data), ask.etag(found.blob.etag)
-        return Served(OCTETS, shown, found.blob.object_bytes, part and found.part, data, False, "chunk")
+        return Served(OCTETS, shown, found.blob.object_bytes, part and found.part, data, False, "chunk", framed=1)
 
     def _key(self, position: tuple[int, ...]) -> str:
         layer = self.decoded.layer

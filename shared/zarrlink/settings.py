@@ -42,6 +42,9 @@ class StreamSettings(_Settings):
     check_blocks: bool = False
     zarrlink_allowed_sources: str = ""
     edge_secret: str = ""
+    requester_pays_buckets: str = ""
+    volumes_role: str = ""
+    volumes_role_buckets: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,9 @@ class ApiSettings(_Settings):
     export_concurrency: int = 50
     public_url: str = ""
     zarrlink_allowed_sources: str = ""
+    requester_pays_buckets: str = ""
+    volumes_role: str = ""
+    volumes_role_buckets: str = ""
     zarrlink_ui_origins: str = ""
     wk_url: str = ""
     wk_organization: str = ""
@@ -100,6 +106,9 @@ class ExportSettings(_Settings):
     export_bucket: str
     result_days: int = 7
     zarrlink_allowed_sources: str = ""
+    requester_pays_buckets: str = ""
+    volumes_role: str = ""
+    volumes_role_buckets: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,12 @@ class ChunkPlan:
             return self.pieces
         return tuple(piece for piece in self.pieces if piece.start < part.end and piece.end > part.start)
 
+    def made_of(self, part: ByteRange) -> tuple[int, int]:
+        """How many blocks bytes `part` of the answer need as they are stored, and how many decoded."""
+        touched = self.touched(part)
+        decoded = sum(piece.decode for piece in touched)
+        return len(touched) - decoded, decoded
+
 
 class Stored(NamedTuple):
     """Bytes of a stored file: `data` from `offset` on."""

@@ -79,7 +79,7 @@ class WkwChunks:
             data = self.form.assemble(plan, whole, read.stored, check=ask.check)
         if etag is None or read.etag != run.etag:
             etag = ask.etag(read.etag)
-        return Served(OCTETS, etag, plan.length, part, data, False, "chunk")
+        return Served(OCTETS, etag, plan.length, part, data, False, "chunk", *plan.made_of(whole))
 
     async def is_current(self, run: StoredRun) -> bool:
         """Whether the file is still the one planned with; False where it is gone. Raises SourceChanged."""

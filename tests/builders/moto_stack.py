@@ -30,9 +30,9 @@ def environment(aws: MotoAws) -> dict[str, str]:
 NOBODY = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
 
 
-def deploy(aws: MotoAws, buckets: list[str], *, without: str = "", **parameters: str) -> str:
+def deploy(aws: MotoAws, buckets: list[str], *, name: str = "", without: str = "", **parameters: str) -> str:
     """A new stack's name. `without`: an output or parameter that it is to lack."""
-    name = f"stack-{next(_NUMBERS)}"
+    name = name or f"stack-{next(_NUMBERS)}"
     secret = json.dumps({"current": "a", "a": "k" * 64})
     arn = aws.client("secretsmanager").create_secret(Name=f"{name}-keys", SecretString=secret)["ARN"]
     given = {"DataBucketArns": ",".join(f"arn:aws:s3:::{bucket}" for bucket in buckets), **parameters}

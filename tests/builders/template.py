@@ -32,9 +32,9 @@ def _long_form(loader: TemplateLoader, name: str, node: yaml.Node) -> Json:
 TemplateLoader.add_multi_constructor("!", _long_form)
 
 
-def load_template() -> Json:
+def load_template(path: Path = TEMPLATE) -> Json:
     """The whole template, short forms as long ones."""
-    template: Json = yaml.load(TEMPLATE.read_text(), TemplateLoader)
+    template: Json = yaml.load(path.read_text(), TemplateLoader)
     return template
 
 
@@ -112,6 +112,9 @@ def resolved(template: Json, value: object, made: Mapping[str, str], parameters:
     if not isinstance(value, dict):
         return str(value)
     name = value["Ref"]
+    if name == "AWS::StackName":
+        # As samconfig.toml calls it.
+        return "zarrlink"
     if name in template["Parameters"]:
         return str(parameters.get(name, template["Parameters"][name].get("Default")))
     return made[name]

@@ -49,6 +49,12 @@ def functions(of_type: Callable[[str], dict[str, dict[str, Any]]]) -> dict[str, 
 
 
 @pytest.fixture(scope="session")
+def watching() -> dict[str, Any]:
+    """infra/watching.yaml, the stack that template.yaml makes of it."""
+    return load_template(ROOT / "infra" / "watching.yaml")
+
+
+@pytest.fixture(scope="session")
 def bundle() -> ModuleType:
     return _script("bundle")
 
@@ -66,6 +72,11 @@ def embed_edge() -> ModuleType:
 @pytest.fixture(scope="session")
 def smoke() -> ModuleType:
     return _script("smoke")
+
+
+@pytest.fixture(scope="session")
+def smoke_stack() -> ModuleType:
+    return _script("smoke_stack")
 
 
 def _script(name: str) -> ModuleType:

@@ -350,7 +350,52 @@ def test_each_function_has_its_own_role(functions: dict[str, dict[str, Any]]) ->
 
 def test_volumes_are_read_and_never_written(template: dict[str, Any]) -> None:
     actions = {action for it in statements(template, "ReadVolumes") for action in as_list(it["Action"])}
-    assert actions == {"s3:GetObject", "s3:ListBucket", "kms:Decrypt"}
+    assert actions == {"s3:GetObject", "s3:ListBucket", "kms:Decrypt", "sts:AssumeRole"}
+
+
+def test_a_role_of_another_account_is_taken_on_where_one_is_named_alone(template: dict[str, Any]) -> None:
+    assert grants(template, "ReadVolumes", "sts") == {("sts:AssumeRole", "VolumesRoleArn")}
+    (statement,) = (
+        it["Fn::If"]
+        for it in template["Resources"]["ReadVolumes"]["Properties"]["PolicyDocument"]["Statement"]
+        if "Fn::If" in it and it["Fn::If"][1]["Action"] == "sts:AssumeRole"
+    )
+    assert (statement[0], statement[2]) == ("HasVolumesRole", {"Ref": "AWS::NoValue"})
+
+
+def test_what_was_not_done_is_told_by_whoever_is_called_by_events(
+    template: dict[str, Any], of_type: Any, functions: dict[str, dict[str, Any]]
+) -> None:
+    """And the queue takes it from them and from EventBridge's one rule, encrypted."""
+    granted = {role: grants(template, role, "sqs") for role in of_type("AWS::IAM::Role")}
+    # Of the CDN's link_sync it is said in test_cdn.py; link_uses counts in the next hour what it did not in this one.
+    assert granted.pop("LinkSyncRole") == {("sqs:SendMessage", "LinkSyncFailures")}
+    told = {name for name, function in functions.items() if "EventInvokeConfig" in function}
+    told -= {"LinkSyncFunction", "LinkUsesFunction"}
+    roles = {functions[name]["Role"]["Fn::GetAtt"][0] for name in told}
+    assert told == {"AnnotationImportFunction", "ExportAbortFunction"}
+    assert {role: it for role, it in granted.items() if it} == {
+        role: {("sqs:SendMessage", "DeadLetters")} for role in roles
+    }
+    refused, allowed = of_type("AWS::SQS::QueuePolicy")["DeadLettersPolicy"]["PolicyDocument"]["Statement"]
+    assert (refused["Effect"], refused["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+    assert allowed["Principal"] == {"Service": "events.amazonaws.com"}
+    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["ExportEnded", "Arn"]}}}
+    assert of_type("AWS::SQS::Queue")["DeadLetters"]["SqsManagedSseEnabled"] is True
+
+
+def test_every_right_is_of_a_service_that_has_a_test(template: dict[str, Any], of_type: Any) -> None:
+    """Each of these is held down above, or in test_annotation_rights.py and test_export_rights.py."""
+    services = {
+        action.partition(":")[0]
+        for logical in (*of_type("AWS::IAM::Role"), *of_type("AWS::IAM::ManagedPolicy"), "ExportMachineMap")
+        for statement in statements(template, logical)
+        for action in as_list(statement["Action"])
+    }
+    assert services == {
+        "cloudfront-keyvaluestore", "dynamodb", "kms", "lambda", "logs", "s3", "secretsmanager", "sqs", "states", "sts",
+        "xray",
+    }  # fmt: skip
 
 
 def test_a_missing_key_is_a_404(template: dict[str, Any], lines: list[str]) -> None:

@@ -21,6 +21,7 @@ from zarrlink.arrays.failures import FAILURES, as_unavailable
 from zarrlink.byte_range import ByteRange
 from zarrlink.errors import RangeNotSatisfiable, SourceChanged
 from zarrlink.sources.permission import Address, AllowedSources, parse_address
+from zarrlink.storage.bucket_access import bucket_names
 from zarrlink.storage.files import LocalFiles
 from zarrlink.storage.interface import Blob, ByteSource, Stat
 
@@ -34,7 +35,8 @@ _FULL_URI: Final = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 
 
 class Stores:
-    """What arrays are opened with. `environ`: where an S3 endpoint and the kind of credentials are looked up.
+    """What arrays are opened with. `environ`: where an S3 endpoint, the kind of credentials and the buckets whose requests are
+    paid for by us (REQUESTER_PAYS_BUCKETS, see `BucketAccess`) are looked up. tensorstore takes on no role of another account.
 
     `cache_bytes`: of decoded chunks, for all arrays together.
     """
@@ -93,7 +95,7 @@ class Stores:
             case "file":
                 return {"driver": "file", "path": f"/{path}"}
             case "s3":
-                return {"driver": "s3", "bucket": address.host, "path": path, **self._s3_options()}
+                return {"driver": "s3", "bucket": address.host, "path": path, **self._s3_options(address.host)}
             case "gs":
                 return {"driver": "gcs", "bucket": address.host, "path": path}
             case "http" | "https":
@@ -119,8 +121,9 @@ class Stores:
             await store.write(key, data)
         return source
 
-    def _s3_options(self) -> dict[str, Any]:
-        environ, options = self._environ, {}
+    def _s3_options(self, bucket: str) -> dict[str, Any]:
+        environ = self._environ
+        options: dict[str, Any] = {}
         endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
         if endpoint:
             options = {"endpoint": endpoint, "aws_region": environ.get("AWS_REGION", "us-east-1")}
@@ -130,6 +133,8 @@ class Stores:
             kind = "environment"
         elif _FULL_URI in environ and "AWS_WEB_IDENTITY_TOKEN_FILE" not in environ:
             kind = "ecs"
+        if bucket in bucket_names(environ.get("REQUESTER_PAYS_BUCKETS", "")):
+            options["requester_pays"] = True
         return {**options, "aws_credentials": {"type": kind}}
 
 

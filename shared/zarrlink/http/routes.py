@@ -60,7 +60,8 @@ def is_of_link(path: str) -> bool:
 class DataPath:
     """What the data path needs. `now_ms`: ms since 1970. `viewer_max_age_s`: how long a browser may keep a chunk.
     `page_html`: the link page, which fetches its facts as JSON from its own address. `opened` is told the link's id at each
-    answered GET of a metadata document of a layer (see `Uses`), never at a chunk. `edge`: where a CDN stands in front."""
+    answered GET of a metadata document of a layer (see `Uses`), never at a chunk. `edge`: where a CDN stands in front.
+    `answered` is told every answer to a key of a layer, None for a chunk that holds nothing."""
 
     keys: Tokens
     links: LinkStore
@@ -71,6 +72,7 @@ class DataPath:
     opened: Callable[[str], None] | None = None
     edge: EdgeDoor | None = None
     pinned: PinnedLinks = field(default_factory=PinnedLinks)
+    answered: Callable[[Served | None], None] | None = None
 
     async def respond(self, request: Request) -> Response:
         """The reply to any request that `is_of_link`. Never raises."""
@@ -135,6 +137,8 @@ class DataPath:
         found = await find(self.streamer, link, rest, request.path, want, pin)
         cache_control = self._cache_control(found, pin)
         served = found.served
+        if self.answered is not None and found.is_kept:
+            self.answered(served)
         if served is None:
             return _absent(cache_control, head=not want.body)
         if served.kind == "metadata" and found.is_kept and want.body and self.opened is not None:

@@ -1,4 +1,4 @@
-"""Credentials of a function restored from a SnapStart snapshot, for obstore.
+"""Credentials that are asked for and held, for obstore: those of a function restored from a SnapStart snapshot.
 
 Lambda then sets no keys in the environment but names a local HTTP endpoint, as ECS and EKS do:
 https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
@@ -34,25 +34,24 @@ _MAX_ANSWER_BYTES: Final = 65536
 _LOOK_AGAIN: Final = timedelta(seconds=30)
 
 
-class _Held(NamedTuple):
+class Held(NamedTuple):
+    """Credentials, and until when they hold (aware, UTC)."""
+
     credentials: S3Credential
     expires_at: datetime
 
 
-class ContainerCredentials:
-    """A credential provider of obstore: call it for credentials that hold for some time yet.
-
-    The environment is read anew for each look, since a snapshot is restored with other values than it was taken with.
-    """
+class HeldCredentials:
+    """A credential provider of obstore: call it for credentials that hold for some time yet."""
 
     # Read by obstore too, which calls from then on.
     refresh_threshold = timedelta(minutes=5)
 
-    def __init__(self, environ: Mapping[str, str], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._environ = environ
+    def __init__(self, fetch: Callable[[datetime], Held], now: Callable[[], datetime]) -> None:
+        self._fetch = fetch
         self._now = now
         self._lock = threading.Lock()
-        self._held: _Held | None = None
+        self._held: Held | None = None
         self._look_again = datetime.min.replace(tzinfo=UTC)
 
     def __call__(self) -> S3Credential:
@@ -69,7 +68,18 @@ class ContainerCredentials:
                         raise
             return held.credentials
 
-    def _fetch(self, now: datetime) -> _Held:
+
+class ContainerCredentials(HeldCredentials):
+    """Those that the endpoint hands out which the environment names.
+
+    The environment is read anew for each look, since a snapshot is restored with other values than it was taken with.
+    """
+
+    def __init__(self, environ: Mapping[str, str], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        super().__init__(self._look, now)
+        self._environ = environ
+
+    def _look(self, now: datetime) -> Held:
         trouble: Exception | None = None
         for _ in range(_ATTEMPTS):
             try:
@@ -85,7 +95,7 @@ class ContainerCredentials:
                 trouble = error
                 continue
             if expires_at > now:
-                return _Held(credentials, expires_at)
+                return Held(credentials, expires_at)
         # Without the cause: it may hold what the endpoint sent.
         kind = "expired credentials" if trouble is None else type(trouble).__name__
         raise SourceUnavailable(f"the endpoint for credentials: {kind}")

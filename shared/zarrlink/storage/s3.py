@@ -163,12 +163,13 @@ def open_bucket(
     endpoint: str | None = None,
     credential_provider: Callable[[], S3Credential] | None = None,
     allow_http: bool = False,
+    requester_pays: bool = False,
 ) -> S3Store:
     """A bucket, with retries and timeouts for somebody who waits.
 
     `endpoint`: of another store or partition, without the bucket (the variables AWS_ENDPOINT_URL and
     AWS_ENDPOINT_URL_S3 are not looked at). `credential_provider` None: as the environment says (Lambda's keys, the
-    container credentials of SnapStart, ECS and EKS, the instance's role).
+    container credentials of SnapStart, ECS and EKS, the instance's role). `requester_pays`: whose requests are paid for by us.
     """
     # Given in any case, since obstore would take one from the environment. A name with dots fits no certificate.
     by_host = endpoint is None and "." not in bucket
@@ -197,6 +198,7 @@ def open_bucket(
         client_options=client_options,
         retry_config=retry_config,
         credential_provider=credential_provider or container_credentials(os.environ),
+        request_payer=requester_pays,
     )
 
 

@@ -1,0 +1,174 @@
+"""AWS on this machine: LocalStack as one process group, started and ended by its id. It holds nothing that outlives it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from zarrlink.errors import InvalidRequest
+
+LOOPBACK: Final = "127.0.0.1"
+# The first is where pytest-localstack looks, and nowhere else.
+PORT: Final = 4566
+DOOR_PORT: Final = 4567
+ENDPOINT: Final = f"http://{LOOPBACK}:{PORT}"
+# The deployed API, without its id and stage in the path (local/localstack).
+DOOR: Final = f"http://{LOOPBACK}:{DOOR_PORT}"
+REGION: Final = "eu-central-1"
+# Whoever asks LocalStack: any key opens it, and nothing of the user's own must reach it.
+ACCESS: Final = {
+    "AWS_ENDPOINT_URL": ENDPOINT,
+    "AWS_REGION": REGION,
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+}
+_MODULE: Final = "localstack.runtime.main"
+_START_LIMIT_S: Final = 90.0
+_END_LIMIT_S: Final = 15.0
+_LOOK_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """`localstack`: a Python that has it and our plugins. `function`: one of Lambda's version, with what Lambda's has.
+
+    `emulator`: Lambda's runtime interface emulator, which comes with SAM.
+    """
+
+    localstack: Path
+    function: Path
+    emulator: Path
+
+
+class EmulatedAws:
+    """`home`: where its log lies, and all that it writes; made when it starts, removed when it ends."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home.absolute()
+        self.log = self.home / "localstack.log"
+        self._note = self.home / "process.json"
+        # Where it was this object that started it.
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, programs: Programs) -> bool:
+        """Have it answer. False where it does so already. Raises InvalidRequest with what is in the way."""
+        if self.process_group() is not None:
+            self._wait_until_it_answers(None)
+            return False
+        for port in (PORT, DOOR_PORT):
+            with socket.socket() as found:
+                if found.connect_ex((LOOPBACK, port)) == 0:
+                    raise InvalidRequest(f"port {port} is taken by another program; LocalStack can have no other")
+        for program in (programs.localstack, programs.function, programs.emulator):
+            if not program.exists():
+                raise InvalidRequest(f"there is no {program}: make deploy-local brings it")
+        shutil.rmtree(self.home, ignore_errors=True)
+        for folder in ("tmp", "user"):
+            (self.home / folder).mkdir(parents=True)
+        with self.log.open("wb") as out:
+            self._process = process = subprocess.Popen(  # noqa: S603 (our own words)
+                [programs.localstack.absolute(), "-m", _MODULE],
+                env=self._variables(programs),
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                # A group of its own, in which the functions run as well: one id ends them all, and Ctrl-C does not.
+                start_new_session=True,
+            )
+        self._note.write_text(json.dumps({"process_group": process.pid}))
+        try:
+            self._wait_until_it_answers(process)
+        except BaseException:
+            self.stop()
+            raise
+        return True
+
+    def stop(self) -> bool:
+        """End it and remove all it wrote. False where it does not run."""
+        group = self.process_group()
+        if group is not None:
+            _end(group)
+        if self._process is not None:
+            self._process.poll()
+            self._process = None
+        shutil.rmtree(self.home, ignore_errors=True)
+        return group is not None
+
+    def process_group(self) -> int | None:
+        """Its id, where it runs: an id that was handed to another program since is not ended."""
+        try:
+            group = int(json.loads(self._note.read_text())["process_group"])
+        except FileNotFoundError:
+            return None
+        _reap(group)
+        run = subprocess.run(["ps", "-o", "command=", "-p", str(group)], capture_output=True, text=True, check=False)  # noqa: S603, S607 (a number)
+        return group if _MODULE in run.stdout else None
+
+    def _variables(self, programs: Programs) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        return {
+            **kept,
+            "GATEWAY_LISTEN": f"{LOOPBACK}:{PORT},{LOOPBACK}:{DOOR_PORT}",
+            "ZARRLINK_DOOR": f"{LOOPBACK}:{DOOR_PORT}",
+            # Its plugins' names are kept there, and would be those of an earlier installation; nor is ~/.aws its business.
+            "HOME": str(self.home / "user"),
+            "FILESYSTEM_ROOT": str(self.home / "files"),
+            "LOCALSTACK_VOLUME_DIR": str(self.home / "volume"),
+            "TMPDIR": str(self.home / "tmp"),
+            # It asks nobody else for anything.
+            "SKIP_SSL_CERT_DOWNLOAD": "1",
+            "DISABLE_EVENTS": "1",
+            "DNS_ADDRESS": "0",
+            "PROVIDER_OVERRIDE_DYNAMODB": "moto",
+            "LAMBDA_RUNTIME_EXECUTOR": "emulator",
+            "LAMBDA_EMULATOR": str(programs.emulator.absolute()),
+            # Not resolved: it would no longer be the environment's.
+            "LAMBDA_PYTHON": str(programs.function.absolute()),
+        }
+
+    def _wait_until_it_answers(self, process: subprocess.Popen[bytes] | None) -> None:
+        limit = time.monotonic() + _START_LIMIT_S
+        while time.monotonic() < limit:
+            if process is not None and process.poll() is not None:
+                raise InvalidRequest(f"LocalStack ended when it started: {self._last_words()}")
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                connection = http.client.HTTPConnection(LOOPBACK, PORT, timeout=5)
+                connection.request("GET", "/_localstack/health")
+                if connection.getresponse().status == http.client.OK:
+                    return
+            time.sleep(_LOOK_S)
+        raise InvalidRequest(f"LocalStack does not answer; its log is {self.log}")
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "it wrote nothing")
+
+
+def _end(group: int) -> None:
+    """Ask the whole group, then make it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        limit = time.monotonic() + _END_LIMIT_S
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, number)
+            while time.monotonic() < limit:
+                _reap(group)
+                os.killpg(group, 0)
+                time.sleep(_LOOK_S)
+
+
+def _reap(process: int) -> None:
+    """Where it was started by us, it stays in the list until somebody has looked at how it ended."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(process, os.WNOHANG)

@@ -1,0 +1,254 @@
+"""docs/deploy.md and docs/runbook, taken at their word: commands run where that needs no AWS, and are taken apart where it does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.documents import Block, blocks, commands, faults_of_aws, faults_of_zarrlink, verbs_of_make
+from builders.emf import NAMES
+from builders.lambda_door import S3Objects
+from builders.moto_aws import REGION, MotoAws, moto_aws
+from builders.moto_stack import deploy, environment
+from builders.template import ROOT
+from builders.wkw_files import LayerFiles, dataset, ramp
+from zarrlink.geometry import Mag
+from zarrlink_local.cloud import open_stack
+
+DEPLOY = ROOT / "docs" / "deploy.md"
+PAGES = [DEPLOY, *sorted((ROOT / "docs" / "runbook").glob("*.md"))]
+# Of a shell or of a newcomer's machine.
+OTHERS = {"git", "cd", "date", "export", "for"}
+
+
+def all_commands(page: Path) -> Iterator[list[str]]:
+    for block in blocks(page):
+        if block.kind in ("sh", "console"):
+            yield from commands(block)
+
+
+def named(page: Path, command: str) -> list[list[str]]:
+    return [words for words in all_commands(page) if words[0] == command]
+
+
+def test_every_block_says_what_runs_it() -> None:
+    marks = {(block.kind, block.mark) for block in blocks(DEPLOY)}
+    assert marks == {("sh", "parsed"), ("sh", "tests"), ("json", "policy")}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_is_one_that_is_looked_at(page: Path) -> None:
+    known = {"make", "aws", "zarrlink", *OTHERS}
+    # NAME=$(...) by itself sets a variable.
+    strange = [words for words in all_commands(page) if words[0] not in known and not re.match(r"[A-Z]+=", words[0])]
+    assert strange == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_of_aws_and_zarrlink_exist(page: Path) -> None:
+    faults = [fault for words in named(page, "aws") for fault in faults_of_aws(words)]
+    faults += [fault for words in named(page, "zarrlink") for fault in faults_of_zarrlink(words)]
+    text = page.read_text()
+    inline = [shlex.split(found) for found in re.findall(r"`(zarrlink [a-z-][^`]*)`", text)]
+    faults += [fault for words in inline for fault in faults_of_zarrlink(words)]
+    assert faults == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_verbs_of_make_exist_and_take_their_variables(page: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for words in named(page, "make"):
+        for word in words[1:]:
+            name, equals, _ = word.partition("=")
+            if equals:
+                assert f"$({name})" in makefile or f"or $({name})," in makefile, words
+            else:
+                assert name in verbs_of_make(), words
+
+
+def test_parameters_exist_and_take_their_values(template: dict[str, Any]) -> None:
+    given = [
+        pair
+        for words in named(DEPLOY, "make")
+        for word in words
+        if word.startswith("PARAMETERS=")
+        for pair in word.removeprefix("PARAMETERS=").split()
+    ]
+    assert given
+    for pair in given:
+        name, _, value = pair.partition("=")
+        assert not faults_of(template["Parameters"][name], value), pair
+
+
+def faults_of(parameter: dict[str, Any], value: str) -> list[str]:
+    """Parts of a value that CloudFormation would refuse."""
+    parts = value.split(",") if parameter["Type"] == "CommaDelimitedList" else [value]
+    return [part for part in parts if not re.fullmatch(parameter.get("AllowedPattern", ".*"), part)]
+
+
+def test_parameters_that_are_named_exist_with_the_defaults_that_are_told(template: dict[str, Any]) -> None:
+    parameters = template["Parameters"]
+    table = DEPLOY.read_text().partition("| parameter |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1:3] for row in table.splitlines()[2:]]
+    assert len(rows) > 10
+    for names, defaults in rows:
+        told = [word.strip().partition(":")[0].partition(".")[0].strip() for word in defaults.split(",")]
+        for number, name in enumerate(re.findall(r"`(\w+)`", names)):
+            default = str(parameters[name].get("Default", ""))
+            expected = told[min(number, len(told) - 1)]
+            assert expected == (default or "none") or "API" in expected, name
+    for name in re.findall(r"`([A-Z][a-z][A-Za-z]+)=", DEPLOY.read_text()):
+        assert name in parameters or name == "Name"
+
+
+def test_outputs_that_are_named_exist(template: dict[str, Any]) -> None:
+    for page in PAGES:
+        for name in re.findall(r"OutputKey=='(\w+)'", page.read_text()):
+            assert name in template["Outputs"], page
+    for name in (
+        "StreamRole",
+        "ApiRole",
+        "ExportPlanRole",
+        "ExportPartRole",
+        "ExportFinishRole",
+        "AlarmTopic",
+        "Dashboard",
+    ):
+        assert f"`{name}`" in DEPLOY.read_text()
+        assert name in template["Outputs"]
+
+
+def test_every_role_that_reads_volumes_is_named(template: dict[str, Any]) -> None:
+    readers = {
+        name
+        for name, it in template["Resources"].items()
+        if {"Ref": "ReadVolumes"} in it.get("Properties", {}).get("ManagedPolicyArns", [])
+    }
+    text = DEPLOY.read_text()
+    assert {name for name in readers if f"`{name}`" not in text} == set()
+    assert f"the same {['five'][len(readers) - 5]} roles" in text
+
+
+def test_log_groups_that_are_named_exist(template: dict[str, Any]) -> None:
+    groups = {
+        str(it["Properties"]["LogGroupName"]["Fn::Sub"]).replace("${AWS::StackName}", "zarrlink")
+        for it in template["Resources"].values()
+        if it["Type"] == "AWS::Logs::LogGroup"
+    }
+    for page in PAGES:
+        for words in named(page, "aws"):
+            if words[1:3] == ["logs", "tail"] and "link-sync" not in words[3]:
+                assert words[3] in groups, page
+
+
+def test_the_policy_grants_what_the_roles_need_and_no_more() -> None:
+    (block,) = (block for block in blocks(DEPLOY) if block.mark == "policy")
+    found = {statement["Action"]: statement["Resource"] for statement in json.loads(block.text)["Statement"]}
+    assert found.keys() == {"s3:GetObject", "s3:ListBucket"}
+    assert found["s3:GetObject"].startswith(found["s3:ListBucket"] + "/")
+
+
+def test_every_metric_is_told_of() -> None:
+    text = DEPLOY.read_text()
+    assert {name for names in NAMES.values() for name in names if f"`{name}`" not in text} <= {"SpoiltLogs"}
+
+
+def test_what_stays_is_what_the_template_keeps(template: dict[str, Any]) -> None:
+    kept = {it["Type"] for it in template["Resources"].values() if it.get("DeletionPolicy") == "Retain"}
+    assert kept == {
+        "AWS::ApiGateway::Account", "AWS::DynamoDB::Table", "AWS::IAM::Role", "AWS::S3::Bucket", "AWS::S3::BucketPolicy",
+        "AWS::SecretsManager::Secret",
+    }  # fmt: skip
+    tables = {name for name, it in template["Resources"].items() if it["Type"] == "AWS::DynamoDB::Table"}
+    told = DEPLOY.read_text().partition("**These stay**")[2].partition("\n\n")[0]
+    words = {name.removesuffix("Table").lower() for name in tables} - {"catalogue"} | {"datasets"}
+    assert {word for word in words if word not in told} == set()
+
+
+def test_what_memory_buys_is_reckoned_as_it_says(template: dict[str, Any]) -> None:
+    """Processor time on the emulator, by the share of a processor that so much memory has."""
+    table = DEPLOY.read_text().partition("| `StreamMemory` | import")[2].partition("\n\n")[0]
+    rows = [[float(number) for number in re.findall(r"[0-9.]+", row)] for row in table.splitlines()[3:]]
+    measured = [float(number) for number in re.findall(r"([0-9.]+) ms", table.splitlines()[2])]
+    assert len(rows) == 4
+    for memory, *milliseconds, dollars in rows:
+        share = min(memory / 1769, 1)
+        # A cold start's imports, a chunk, a shard.
+        for found, emulated in zip(milliseconds, measured, strict=True):
+            assert found == pytest.approx(emulated / share, rel=0.02)
+        gigabyte_seconds = 1e6 * (0.05 + measured[1] / share / 1000) * memory / 1024
+        assert dollars == pytest.approx(0.20 + gigabyte_seconds * 0.0000133334, abs=0.01)
+    assert template["Parameters"]["StreamMemory"]["Default"] in [row[0] for row in rows]
+
+
+@pytest.fixture
+def shell() -> Iterator[tuple[MotoAws, dict[str, str]]]:
+    """An account with a stack called zarrlink and the bucket of the document; a newcomer's environment."""
+    with moto_aws() as aws:
+        s3 = aws.client("s3")
+        s3.create_bucket(Bucket="my-volumes", CreateBucketConfiguration={"LocationConstraint": REGION})
+        objects = dataset(LayerFiles("em", {Mag(1, 1, 1): ramp((20, 20, 20))}))
+        S3Objects(s3, "my-volumes").update({f"mouse/{key}": data for key, data in objects.items()})
+        deploy(aws, ["my-volumes"], name="zarrlink")
+        inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME") if name in os.environ}
+        yield aws, {**inherited, **environment(aws)}
+
+
+def test_what_the_tests_run_works_as_it_stands(
+    shell: tuple[MotoAws, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws, variables = shell
+    printed = []
+    for block in blocks(DEPLOY):
+        if block.mark == "tests":
+            for line in block.text.splitlines():
+                words = shlex.split(line, comments=True)
+                if words[0] == "export":
+                    name, _, value = words[1].partition("=")
+                    variables[name] = value
+                    continue
+                run = subprocess.run(
+                    as_run(words), cwd=ROOT, env=variables, capture_output=True, text=True, check=False
+                )
+                assert run.returncode == 0, (line, run.stdout, run.stderr)
+                printed.append(run.stdout)
+    for name, value in environment(aws).items():
+        monkeypatch.setenv(name, value)
+    state = open_stack("zarrlink")
+    assert {(user.name, user.is_admin) for user in state.users.all()} == {("ann", True), ("bob", False)}
+    assert [record.location for record in state.catalogue.all()] == ["s3://my-volumes/mouse"]
+    (link,) = state.links.of_owner(None)
+    assert state.keys.token(link.id) in "".join(printed)
+
+
+def as_run(words: list[str]) -> list[str]:
+    """With this Python: what make would run last, or the command."""
+    if words[0] == "make":
+        told = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=True)
+        recipe = shlex.split(told.stdout.strip().splitlines()[-1])
+        return [sys.executable, *recipe[1:]]
+    assert words[0] == "zarrlink"
+    return [sys.executable, "-m", "zarrlink_local.cli", *words[1:]]
+
+
+def test_what_does_not_exist_is_seen() -> None:
+    """Or the tests above would say nothing."""
+    block = Block(
+        "parsed",
+        "sh",
+        "Q=$(aws sqs no-such --queue-url x)\naws sqs purge-queue --que x | make it\nzarrlink links make\n",
+    )
+    found = list(commands(block))
+    assert [words[0] for words in found] == ["aws", "Q=PRINTED", "aws", "make", "zarrlink"]
+    assert faults_of_aws(found[0]) == ["no operation sqs no-such"]
+    assert faults_of_aws(found[2]) == ["sqs purge-queue needs --queue-url"]
+    assert faults_of_zarrlink(found[4]) == ["zarrlink links make: no command make"]

@@ -35,7 +35,7 @@ ACCESS: Final = {
 }
 _MODULE: Final = "localstack.runtime.main"
 _START_LIMIT_S: Final = 90.0
-_END_LIMIT_S: Final = 15.0
+_END_LIMIT_S: Final = 5.0
 _LOOK_S: Final = 0.1
 
 

@@ -17,10 +17,22 @@ WEBKNOSSOS_STAMP := $(WEBKNOSSOS)/.made-from-$(shell cksum < constraints-webknos
 # MiniStack plays CloudFront's KeyValueStore in tests. It asks for an older botocore.
 MINISTACK := .venv-ministack
 MINISTACK_STAMP := $(MINISTACK)/.made-from-$(shell cksum < constraints-ministack.txt | cut -d' ' -f1)
+# Zarr's clients, each as new as there is a Python for it here.
+CLIENTS := .venv-clients
+CLIENTS_STAMP := $(CLIENTS)/.made-from-$(shell cat constraints-clients.txt tests/clients/packages.txt | cksum | cut -d' ' -f1)
+JAVASCRIPT := tests/clients/javascript
+JAVASCRIPT_STAMP := $(JAVASCRIPT)/node_modules/.package-lock.json
+# The servers that benchmarks are compared with, and matplotlib. They ask for Python 3.12; without one the peers are left out.
+PEERS := .venv-peers
+PEERS_STAMP := $(PEERS)/.made-from-$(shell cksum < constraints-peers.txt | cut -d' ' -f1)
 # Without MAKEFLAGS, since SAM calls make in turn: ARCH given to us must not reach the build for the other processor.
 SAM := env -u MAKEFLAGS -u MAKELEVEL PATH="$(AWS_BIN):$$PATH" SAM_CLI_TELEMETRY=0 $(AWS_BIN)/sam
 ARCHS := arm64 x86_64
 ARCH ?= arm64
+
+# What looks at the dependencies is none of them.
+AUDIT := .venv-audit
+AUDIT_STAMP := $(AUDIT)/.made-from-$(shell cksum < constraints-audit.txt | cut -d' ' -f1)
 
 # What Lambda's own Python has. The emulator of Lambda's runtime comes with SAM, for Linux on both processors.
 LAMBDA := .venv-lambda
@@ -35,8 +47,9 @@ LOCALSTACK_STAMP := $(LOCALSTACK)/.made-from-$(shell cat constraints-localstack.
 DEPLOYED := --localstack $(LOCALSTACK)/bin/python --sam $(AWS)/bin/sam --build .aws-sam/$(MACHINE) --function $(LAMBDA)/bin/python \
   --emulator "$$(echo $(AWS)/lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-$(MACHINE))"
 
-.PHONY: help setup setup-aws setup-lambda setup-localstack setup-ministack setup-webknossos run run-cdn smoke smoke-stack first-user test \
-  test-lambda test-deploy check format bench fuzz build edge build-aws build-here deploy deploy-local undeploy-local clean
+.PHONY: help setup setup-audit setup-aws setup-clients setup-lambda setup-localstack setup-ministack setup-peers setup-webknossos \
+  run run-cdn smoke smoke-stack first-user test test-lambda test-deploy clients faults audit check format bench fuzz \
+  build edge build-aws build-here deploy deploy-local undeploy-local clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -75,6 +88,15 @@ $(MINISTACK_STAMP):
 	PIP_CONSTRAINT=constraints-ministack.txt $(MINISTACK)/bin/python -m pip install --quiet ministack
 	@rm -f $(MINISTACK)/.made-from-*; touch $@
 
+setup-clients: $(CLIENTS_STAMP) $(JAVASCRIPT_STAMP) ## make .venv-clients with Zarr's clients, and those for Node (clients does it itself)
+$(CLIENTS_STAMP):
+	"$$($(PYTHON) tests/clients/newest_python.py)" -m venv --clear $(CLIENTS)
+	PIP_CONSTRAINT=constraints-clients.txt $(CLIENTS)/bin/python -m pip install --quiet --requirement tests/clients/packages.txt
+	@touch $@
+$(JAVASCRIPT_STAMP): $(JAVASCRIPT)/package-lock.json
+	npm ci --no-audit --no-fund --silent --prefix $(JAVASCRIPT)
+	@touch $@
+
 setup-lambda: $(LAMBDA_STAMP) ## make .venv-lambda with what Lambda's Python has (test-lambda and bench do it themselves)
 $(LAMBDA_STAMP):
 	"$$($(PYTHON) infra/lambda_python.py)" -m venv --clear $(LAMBDA)
@@ -89,10 +111,25 @@ $(LOCALSTACK_STAMP): | $(AWS_STAMP)
 	$(AWS_BIN)/uv pip install --quiet --python $(LOCALSTACK)/bin/python --constraint constraints-localstack.txt --editable local/localstack
 	@touch $@
 
+setup-peers: $(PEERS_STAMP) ## make .venv-peers with other servers of Zarr and matplotlib (bench does it itself)
+$(PEERS_STAMP):
+	"$$($(PYTHON) infra/lambda_python.py)" -m venv --clear $(PEERS)
+	if $(PEERS)/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then \
+	  PIP_CONSTRAINT=constraints-peers.txt $(PEERS)/bin/python -m pip install --quiet zarr-http-server ome-zarr 'tiled[server]' \
+	    xpublish xpublish-zarr tensorstore numcodecs uvicorn uvloop httptools matplotlib && touch $@; \
+	else \
+	  echo "no Python 3.12 or newer here: benchmarks go without the peers, and draw no plots" >&2; rm -rf $(PEERS); \
+	fi
+
 # For this machine's processor, and for the Python that is to run it.
 build-here: setup-lambda
 	EMULATED_PYTHON=$$($(LAMBDA)/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') \
 	  $(MAKE) build-aws ARCHS=$(MACHINE)
+
+# Each environment by its own pip: they mostly wait for the network.
+clients: ## read links with every client of Zarr, and write docs/clients.md (needs Node, nginx, Chromium; CLIENT=name for one)
+	$(MAKE) -j3 setup setup-clients setup-webknossos
+	PYTHONPATH=tests $(BIN)/python -m clients.run $(if $(CLIENT),--only "$(CLIENT)")
 
 test-lambda: setup build-here ## run the functions, as built, on Lambda's runtime emulator (TEST="-k name" passes options on)
 	$(EMULATED) $(BIN)/python -m pytest tests/emulated $(TEST)
@@ -129,13 +166,25 @@ format: setup ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup build-here ## measure, and write benchmarks/results.md (needs nginx and wrk; BENCH="--only lambda" for a part)
+bench: setup setup-peers build-here ## measure, and write benchmarks/results.md and docs/performance.md (two hours; needs nginx and wrk; BENCH="--only lambda" for a part; SOAK_MINUTES=3)
 	$(BIN)/python -m pip install --quiet granian
 	$(EMULATED) $(BIN)/python benchmarks/run.py $(BENCH)
 
 fuzz: setup ## fuzz the parsers of foreign bytes (FUZZ_SECONDS=60 each)
 	$(BIN)/python -m pip install --quiet atheris
 	$(BIN)/python tests/fuzz/run.py --seconds $(or $(FUZZ_SECONDS),60)
+
+faults: setup ## fail store, network and server, and see that no answer is wrong (FAULTS=1000000 reads, KILLED=60 seconds)
+	$(BIN)/python tests/faults/run.py --reads $(or $(FAULTS),200000) --seconds $(or $(KILLED),60)
+
+setup-audit: $(AUDIT_STAMP)
+$(AUDIT_STAMP):
+	$(PYTHON) -m venv $(AUDIT)
+	PIP_CONSTRAINT=constraints-audit.txt $(AUDIT)/bin/python -m pip install --quiet pip-audit cyclonedx-bom detect-secrets
+	@rm -f $(AUDIT)/.made-from-*; touch $@
+
+audit: setup-audit ## known weaknesses of dependencies, bills of materials into dist/, secrets among the files
+	$(AUDIT)/bin/python infra/audit.py
 
 build: setup build-aws ## build the wheel into dist/, and what goes to AWS into .aws-sam/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
@@ -156,4 +205,5 @@ deploy: build-aws ## deploy to your AWS account (PARAMETERS="DataBucketArns=arn:
 	  --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
 
 clean: ## remove what was built and made
-	rm -rf $(VENV) $(AWS) $(LAMBDA) $(LOCALSTACK) $(MINISTACK) $(WEBKNOSSOS) build dist .aws-sam .zarrlink
+	rm -rf $(VENV) $(AUDIT) $(AWS) $(CLIENTS) $(JAVASCRIPT)/node_modules $(LAMBDA) $(LOCALSTACK) $(MINISTACK) $(PEERS) $(WEBKNOSSOS) \
+	  build dist .aws-sam .zarrlink

@@ -48,12 +48,24 @@ def omero(layer: Layer) -> dict[str, Any] | None:
 @pytest.mark.parametrize(
     ("dialect", "keys"),
     [
-        ("v2", {".zgroup", ".zattrs", ".zmetadata", "0/.zarray", "1/.zarray"}),
+        ("v2", {".zgroup", ".zattrs", ".zmetadata", "0/.zarray", "0/.zattrs", "1/.zarray", "1/.zattrs"}),
         ("v3", {"zarr.json", "0/zarr.json", "1/zarr.json"}),
     ],
 )
 def test_these_are_all_documents_of_a_layer(dialect: Dialect, keys: set[str]) -> None:
     assert set(documents(layer_of(), dialect)) == keys
+
+
+@pytest.mark.parametrize(("channels", "axes"), [(1, ["z", "y", "x"]), (3, ["c", "z", "y", "x"])])
+def test_xarray_finds_the_axes_of_both_versions(channels: int, axes: list[str]) -> None:
+    """Without them it opens no array."""
+    layer = layer_of(channels=channels)
+    old, new = parsed(layer, "v2"), parsed(layer, "v3")
+    for level in range(len(layer.levels)):
+        assert (
+            old[f"{level}/.zattrs"] == old[".zmetadata"]["metadata"][f"{level}/.zattrs"] == {"_ARRAY_DIMENSIONS": axes}
+        )
+        assert new[f"{level}/zarr.json"]["dimension_names"] == axes
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

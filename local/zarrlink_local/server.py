@@ -26,6 +26,7 @@ from zarrlink.http.webknossos_api import create_webknossos_routes
 from zarrlink.http.webknossos_zarr import create_zarr_routes
 from zarrlink.streaming import Streamer
 from zarrlink.users.vouching import Vouchers
+from zarrlink_local.freed_memory import keep_freed_memory
 from zarrlink_local.jobs.engine import LocalEngine
 from zarrlink_local.jobs.queue import job_service
 from zarrlink_local.machine import Machine, now_ms
@@ -109,6 +110,7 @@ def listen(port: int) -> socket.socket:
 
 def run(app: Door, listener: socket.socket) -> None:
     """Serve until a signal ends it. SIGTERM is an end like any other: what is open above is closed."""
+    keep_freed_memory()
     # No access log: the addresses hold tokens.
     config = uvicorn.Config(
         app, access_log=False, log_level="warning", server_header=False, date_header=False, lifespan="off"

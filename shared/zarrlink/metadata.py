@@ -22,7 +22,9 @@ def documents(layer: Layer, dialect: Dialect) -> Documents:
     if dialect == "v2":
         attributes = {} if image is None else ngff.attributes_v04(image)
         parts: dict[str, Json] = {".zgroup": zarr_v2.GROUP, ".zattrs": attributes}
-        parts |= {f"{k}/.zarray": _array_v2(layer, level) for k, level in enumerate(layer.levels)}
+        dimensions = zarr_v2.array_attributes(layer.axis_names)
+        for k, level in enumerate(layer.levels):
+            parts |= {f"{k}/.zarray": _array_v2(layer, level), f"{k}/.zattrs": dimensions}
         parts[".zmetadata"] = zarr_v2.consolidated(dict(parts))
     else:
         arrays = {str(k): _array_v3(layer, level) for k, level in enumerate(layer.levels)}

@@ -141,8 +141,12 @@ class ProxiedChunks:
             await self._confirm_absence()
             return None
         self._signs.check_length(key, blob.object_bytes)
-        start = 0 if part is None else part.start
-        return _Found(blob, ByteRange(start, start + len(blob.data)))
+        whole = ByteRange(0, blob.object_bytes) if part is None else part
+        expected = min(whole.end, blob.object_bytes) - whole.start
+        if len(blob.data) != expected:
+            # Some doors count what they send, and would say that this is all.
+            raise CorruptFile("a stored chunk is cut short", key=key, expected=expected, found=len(blob.data))
+        return _Found(blob, ByteRange(whole.start, whole.start + expected))
 
     async def _decode(self, place: ChunkPlace, key: str, etag: str) -> None:
         """Decode an object, once for each of its versions: a shard is asked for in many ranges. Raises CorruptFile."""

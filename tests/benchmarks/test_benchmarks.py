@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,17 @@ import pytest
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
+import bulk  # noqa: E402
 import data  # noqa: E402
 import frames  # noqa: E402
+import growth  # noqa: E402
 import measure  # noqa: E402
+import peers  # noqa: E402
+import performance  # noqa: E402
 import report  # noqa: E402
 import servers  # noqa: E402
 import serving  # noqa: E402
+import soak  # noqa: E402
 import stages  # noqa: E402
 import tiff  # noqa: E402
 
@@ -93,6 +99,92 @@ def test_exports_are_equal_to_tifffiles_and_are_timed(dataset: Path) -> None:
     assert [row[0] for row in speeds.rows] == list(tiff._RUNS)
     assert "aim 2.5" in speeds.rows[1][2]
     assert int(terabyte.rows[0][0]) > 1000
+
+
+def test_peers_give_equal_voxels_and_are_measured(dataset: Path) -> None:
+    _skip_without_programs()
+    part = peers.run(dataset, TINY, (peers.Case(32, 2),))
+    names = {row[0] for row in part.tables[0].rows}
+    installed = {*peers.PASSING, *peers.TRANSCODING} if peers.PYTHON.exists() else set()
+    assert names == {"zarrlink", "nginx", *installed}
+    assert len(part.aims) == len(installed & set(peers.TRANSCODING))
+
+
+def test_a_peer_with_other_voxels_is_found_out(dataset: Path, tmp_path: Path) -> None:
+    _skip_without_programs()
+    volume = data.voxels(dataset, peers.LAYER)
+    with servers.zarrlink_serve(dataset, tmp_path / "state.sqlite") as ours:
+        peer = peers.Peer(ours, lambda _side, key: f"/v2/{peers.LAYER}.zarr/0/{key}", lambda _body: bytes(32**3))
+        with pytest.raises(AssertionError, match="other voxels"):
+            peers.check(peer, volume, 32, ["0/0/0"])
+
+
+def test_bulk_reads_give_equal_voxels_and_are_counted(dataset: Path) -> None:
+    _skip_without_programs()
+    waiting, wire, overhead = bulk.run(dataset, TINY, ("tensorstore",), (0, 5)).tables
+    assert [row[1] for row in waiting.rows] == [*bulk.ORIGINS, *bulk.ORIGINS]
+    down = {row[1]: float(row[2]) for row in wire.rows}
+    assert down[bulk.RAW] > 128**3 / 1e6 > down[bulk.LINK_V2]
+    assert len(overhead.rows) == 2
+
+
+def test_a_reader_that_gets_other_voxels_fails(dataset: Path, tmp_path: Path) -> None:
+    reader = str(BENCHMARKS / "bulk_reader.py")
+    with servers.zarrlink_serve(dataset, tmp_path / "state.sqlite") as ours:
+        address = f"http://127.0.0.1:{ours.port}{ours.prefix}/v3/em.zarr/0"
+        run = subprocess.run(
+            [sys.executable, reader, "tensorstore", address, "0" * 64], check=False, capture_output=True, text=True
+        )
+    assert run.returncode == 1
+    assert run.stderr.startswith("tensorstore read other voxels")
+
+
+def test_growth_is_measured(dataset: Path) -> None:
+    _skip_without_programs()
+    part = growth.run(dataset, TINY)
+    *_, dynamodb, reads, readers = part.tables
+    assert {row[1] for row in dynamodb.rows} == {"1.00"}
+    assert [row[1:] for row in reads.rows] == [["4", "2", "1"], ["4", "2", "1"], ["3", "1", "1"], ["3", "1", "1"]]
+    assert [row[0] for row in readers.rows] == ["1", "16"]
+    assert len(part.aims) == 2
+
+
+def test_a_soak_is_measured(dataset: Path) -> None:
+    _skip_without_programs()
+    part = soak.run(dataset, TINY)
+    assert len(part.plots[0].series["RSS"]) > 2
+    assert part.aims[0].found > 0
+
+
+def test_the_page_says_which_aims_are_missed_and_why(tmp_path: Path) -> None:
+    aims = [report.Aim("fast", 6.0, 5.0, least=True), report.Aim("small", 2.0, 1.0, least=False, reason="it is large")]
+    series = {"b": [("x", 1.0), ("y", 2.0)], "c": [("x", 3.0), ("y", 4.0)]}
+    plots = [report.Plot("bars", "B", "", "us", series, "y"), report.Plot("lines", "L", "n", "us", {"a": [(1.0, 2.0)]})]
+    part = report.Part("Peers", "Said.", [report.Table("t", ("a",), [["1"]])], ["noted"], aims, plots)
+    known = report.keep(tmp_path / "results.json", {"peers": report.Measured(part, ["day 1"])})
+    page = performance.page(known)
+    assert "| fast | at least 5 | 6 | met |" in page
+    assert "| small | at most 1 | 2 | **missed** |" in page
+    assert "* small: it is large." in page
+    performance.write(known, tmp_path)
+    assert (tmp_path / "performance.md").read_text() == page
+    if peers.PYTHON.exists():
+        drawn = [f"performance-{plot.name}.svg" for plot in plots]
+        assert sorted(path.name for path in (tmp_path / "images").iterdir()) == drawn
+
+
+def test_the_page_and_its_plots_are_of_the_kept_numbers() -> None:
+    docs = BENCHMARKS.parent / "docs"
+    page = (docs / "performance.md").read_text()
+    assert page == performance.page(report.read(BENCHMARKS / "results.json"))
+    images = re.findall(r"\]\((images/[^)]*)\)", page)
+    assert images
+    assert all(0 < (docs / image).stat().st_size < 150_000 for image in images)
+
+
+def _skip_without_programs() -> None:
+    if missing := serving.missing():
+        pytest.skip(f"not installed: {', '.join(missing)}")
 
 
 def test_contestants_take_turns() -> None:

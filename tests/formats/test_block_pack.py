@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import zlib
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -30,6 +32,7 @@ from zarrlink.formats.block_pack import (
 from zarrlink.formats.wkw import morton_index, stored_bytes_bound
 
 SIDE, BLOCK_BYTES = 2, 8
+CHECK_BYTES = 4
 LONGEST = stored_bytes_bound(BLOCK_BYTES)
 coordinates = st.integers(0, 2**MORTON_BITS - 1)
 kinds = st.one_of(
@@ -117,18 +120,36 @@ def test_a_run_of_blocks_is_found_in_the_pages_that_it_touches(
 
 def test_the_bytes_are_those_of_the_module_s_map() -> None:
     data = encode_index(32, 131072, [(5, Kind.DATA, 700), (6, Kind.ERASED, 0), (9, Kind.REVERTED, 0)])
-    assert data == (
-        struct.pack("<4sHHIIQQ", b"ZLIX", 1, 32, 512, 131072, 3, 700)
-        + struct.pack("<Q", 5)
-        + struct.pack("<QQIB3x", 5, 0, 700, 0)
-        + struct.pack("<QQIB3x", 6, 700, 0, 1)
-        + struct.pack("<QQIB3x", 9, 700, 0, 2)
-    )
+    start = struct.pack("<4sHHIIQQ", b"ZLIX", 2, 32, 512, 131072, 3, 700) + struct.pack("<Q", 5)
+    entries = [struct.pack("<QQIB", *fields) for fields in ((5, 0, 700, 0), (6, 700, 0, 1), (9, 700, 0, 2))]
+    checked = [entry + struct.pack("<I", zlib.crc32(entry))[:3] for entry in entries]
+    assert data == start + struct.pack("<I", zlib.crc32(start)) + b"".join(checked)
+
+
+def without_checks(data: bytes) -> bytes:
+    """An index as it was written before there were checks."""
+    start = HEADER_BYTES + 8 * opened(data).header.pages
+    entries = [data[at : at + ENTRY_BYTES - 3] + bytes(3) for at in range(start + 4, len(data), ENTRY_BYTES)]
+    return data[:4] + b"\1\0" + data[6:start] + b"".join(entries)
+
+
+@given(packs)
+def test_an_index_without_checks_is_read_still(blocks: dict[int, tuple[Kind, int]]) -> None:
+    data = index_of(blocks)
+    assert read_all(without_checks(data)) == read_all(data)
+
+
+@given(packs.filter(bool), st.randoms(use_true_random=False))
+def test_no_flipped_bit_is_taken_for_another_block(blocks: dict[int, tuple[Kind, int]], random: Random) -> None:
+    data = index_of(blocks)
+    at = random.randrange(len(data))
+    with pytest.raises(CorruptFile):
+        read_all(data[:at] + bytes([data[at] ^ 1 << random.randrange(8)]) + data[at + 1 :])
 
 
 def test_an_index_without_entries_is_its_header() -> None:
     data = encode_index(32, 32768, [])
-    assert len(data) == HEADER_BYTES
+    assert len(data) == HEADER_BYTES + CHECK_BYTES
     index = opened(data)
     assert (index.pages_of(0, 100), index.page_range(range(0))) == (range(0), None)
     assert stored_range(()) is None
@@ -137,7 +158,7 @@ def test_an_index_without_entries_is_its_header() -> None:
 def test_header_and_directory_tell_where_pages_lie() -> None:
     blocks = {2 * code: (Kind.DATA, 1) for code in range(PAGE_ENTRIES + 1)}
     index = opened(index_of(blocks))
-    start = HEADER_BYTES + 16
+    start = HEADER_BYTES + 16 + CHECK_BYTES
     assert index.pages_of(0, 2) == range(1)
     assert index.pages_of(2 * PAGE_ENTRIES, 1) == range(1, 2)
     assert index.pages_of(2 * PAGE_ENTRIES - 2, 4) == range(2)
@@ -169,7 +190,8 @@ def test_an_entry_that_cannot_be_is_refused(morton: int, kind: Kind, length: int
 
 # --- damage ---
 
-GOOD = index_of(dict.fromkeys(range(0, 2 * (PAGE_ENTRIES + 2), 2), (Kind.DATA, 4)))
+# Without checks, which would tell of everything: what else tells is what old indexes have.
+GOOD = without_checks(index_of(dict.fromkeys(range(0, 2 * (PAGE_ENTRIES + 2), 2), (Kind.DATA, 4))))
 PAGES_START = HEADER_BYTES + 16
 
 
@@ -188,7 +210,7 @@ def entry_at(number: int) -> int:
         pytest.param(GOOD[:-1], "wrong length", id="cut-short"),
         pytest.param(GOOD + b"\0", "wrong length", id="too-long"),
         pytest.param(wounded(0, b"ZLIY"), "known version", id="magic"),
-        pytest.param(wounded(4, b"\2"), "known version", id="version"),
+        pytest.param(wounded(4, b"\3"), "known version", id="version"),
         pytest.param(wounded(6, b"\3"), "block side", id="side-no-power-of-two"),
         pytest.param(wounded(6, b"\0"), "block side", id="side-zero"),
         pytest.param(wounded(8, b"\0\1"), "known version", id="page-entries"),
@@ -197,7 +219,7 @@ def entry_at(number: int) -> int:
         pytest.param(wounded(16, b"\xff" * 8), "wrong length", id="entries"),
         pytest.param(wounded(24, b"\xff"), "wrong end", id="data-bytes"),
         pytest.param(wounded(30, b"\xff"), "more bytes", id="more-data-bytes-than-blocks-can-need"),
-        pytest.param(encode_index(2, 8, [])[:24] + b"\1" + bytes(7), "more bytes", id="data-bytes-without-entries"),
+        pytest.param(encode_index(2, 8, [])[:24] + b"\1" + bytes(11), "more bytes", id="data-bytes-without-entries"),
         pytest.param(wounded(HEADER_BYTES + 8, bytes(8)), "not sorted", id="directory-not-sorted"),
         pytest.param(wounded(HEADER_BYTES, b"\1"), "directory", id="directory-of-other-entries"),
         pytest.param(wounded(entry_at(3), b"\4"), "not sorted", id="entry-twice"),
@@ -238,7 +260,11 @@ def test_a_directory_cut_short_is_corrupt() -> None:
         PackIndex.from_bytes(GOOD[: HEADER_BYTES + 8], index_bytes=len(GOOD))
 
 
-@given(st.binary(min_size=HEADER_BYTES, max_size=200).map(lambda data: b"ZLIX\1\0" + data[6:]))
+@given(
+    st.tuples(st.sampled_from((b"\1", b"\2")), st.binary(min_size=HEADER_BYTES, max_size=200)).map(
+        lambda drawn: b"ZLIX" + drawn[0] + b"\0" + drawn[1][6:]
+    )
+)
 def test_any_bytes_are_an_index_that_reads_or_damage(data: bytes) -> None:
     try:
         header = PackHeader.from_bytes(data, index_bytes=len(data))

@@ -68,6 +68,7 @@ def test_a_chunk_key_round_trips(dialect: Dialect, level: int, position: tuple[i
         ("v2", ".zattrs", GroupKey(".zattrs")),
         ("v2", ".zmetadata", GroupKey(".zmetadata")),
         ("v2", "0/.zarray", ArrayKey(0, ".zarray")),
+        ("v2", "0/.zattrs", ArrayKey(0, ".zattrs")),
         ("v2", "3/0/20/3", ChunkKey(3, (0, 20, 3))),
     ],
 )
@@ -92,7 +93,6 @@ def test_what_a_key_means(dialect: Dialect, key: str, meaning: Key) -> None:
         ("v2", "zarr.json"),
         ("v2", ".zarray"),
         ("v2", "0/zarr.json"),
-        ("v2", "0/.zattrs"),
         ("v2", "0/.zgroup"),
         ("v2", "labels/.zattrs"),
         ("v2", "labels"),

@@ -20,6 +20,8 @@ NAMES = (
     *("block_pack", "zip", "annotation", "chunk", "manifest"),
 )
 TARGETS = Path(__file__).with_name("targets.py")
+# Kept beside the targets, read and never written to; what a run adds goes to a folder of its own.
+CORPUS = Path(__file__).with_name("corpus")
 # A single input may take so long, and the whole process so much memory.
 INPUT_LIMIT_S = 10
 MEMORY_LIMIT_MIB = 1024
@@ -40,7 +42,7 @@ def fuzz(name: str, seconds: int, kept: Path) -> Outcome:
     """Run one target for so many seconds; what it finds is written below `kept`."""
     with tempfile.TemporaryDirectory() as corpus:
         command = [
-            sys.executable, str(TARGETS), name, corpus,
+            sys.executable, str(TARGETS), name, corpus, str(CORPUS / name),
             f"-max_total_time={seconds}",
             f"-timeout={INPUT_LIMIT_S}",
             f"-rss_limit_mb={MEMORY_LIMIT_MIB}",

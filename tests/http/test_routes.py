@@ -49,6 +49,7 @@ STATUSES = {
     "v2/a.zarr/.zattrs": 200,
     "v2/a.zarr/.zmetadata": 200,
     "v2/a.zarr/1/.zarray": 200,
+    "v2/a.zarr/1/.zattrs": 200,
     # Listings, with and without a slash.
     "v3": 200,
     "v3/": 200,
@@ -71,7 +72,7 @@ STATUSES = {
     "v2/c.zarr/0/1/0/0/0": 404,
     # Words that are not there: what readers probe for.
     "v2/a.zarr/zarr.json": 404,
-    "v2/a.zarr/0/.zattrs": 404,
+    "v2/a.zarr/0/.zgroup": 404,
     "v2/a.zarr/0/zarr.json": 404,
     "v3/a.zarr/.zattrs": 404,
     "v3/a.zarr/0/.zarray": 404,
@@ -163,7 +164,7 @@ def test_an_absent_chunk_is_cached_like_a_present_one(door: Door) -> None:
     assert caching == "private, max-age=300"
     assert header(door.get("v2/a.zarr/0/4/4/4"), "cache-control") == caching
     # A word that is no chunk is an error.
-    assert header(door.get("v2/a.zarr/0/.zattrs"), "cache-control") == "no-store"
+    assert header(door.get("v2/a.zarr/0/.zgroup"), "cache-control") == "no-store"
 
 
 def test_a_layer_name_is_percent_encoded(door: Door) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -20,6 +21,7 @@ VERSION: Final = 1
 UNNAMED: Final = "Volume"
 """What a volume layer is called that has no name, as in old files."""
 MAX_BYTES: Final = 4 * 2**20
+_CHECK: Final = "check"
 _FORMATS: Final = ("wkw", "zarr3")
 # What JSON readers keep exact, and what a segment id of 64 bits may need.
 _MAX_COUNT: Final = 2**53
@@ -111,7 +113,7 @@ class Manifest:
             "skeleton": {"trees": self.trees, "nodes": self.nodes},
             "volumes": [_volume_json(volume) for volume in self.volumes],
         }
-        return json.dumps(document, indent=1).encode()
+        return json.dumps({**document, _CHECK: _check(document)}, indent=1).encode()
 
     @classmethod
     def from_json(cls, data: bytes | bytearray) -> Manifest:
@@ -125,6 +127,9 @@ class Manifest:
         top = Fields(document, "it")
         if top.whole("version", VERSION + 1) != VERSION:
             raise damaged("its version")
+        # Not in those of older imports. A digit that flipped is a digit still: another block count, another fallback layer.
+        if document.pop(_CHECK, None) not in (None, _check(document)):
+            raise damaged("its check")
         dataset, skeleton = top.fields("dataset"), top.fields("skeleton")
         volumes = tuple(_volume(Fields(entry, "a volume"), place) for place, entry in enumerate(top.items("volumes")))
         return cls(
@@ -259,6 +264,11 @@ def _voxel_size(top: Fields) -> VoxelSize | None:
     if not all(isinstance(length, int | float) and not isinstance(length, bool) for length in factor):
         raise damaged("its voxel size")
     return _checked("its voxel size", lambda: VoxelSize(tuple(factor), fields.text("unit")))
+
+
+def _check(document: dict[str, Any]) -> int:
+    """CRC-32 of all that is said, in whatever order."""
+    return zlib.crc32(json.dumps(document, sort_keys=True).encode())
 
 
 def _checked(label: str, make: Callable[[], T]) -> T:

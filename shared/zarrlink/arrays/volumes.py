@@ -139,14 +139,16 @@ class TensorstoreVolume:
                 suspects.append(touched)
         if not suspects:
             return
-        if source.absence_trust_s == 0:
-            # Raises where it is something that cannot be read, or where that cannot be told.
+        in_folders = source.absence_trust_s == 0
+        if self._stores.reads_parts(source):
+            # Raises where it is something that cannot be read, or where that cannot be told: tensorstore takes a 404 for
+            # absence whoever says it, a gateway in front of the bucket too.
             there = {key: await source.stat(key) is not None for key in {touched.key for touched in suspects}}
-            for key in (key for key, found in there.items() if not found):
+            for key in (key for key, found in there.items() if not found and in_folders):
                 tell(key, "")
-            if is_watched():
+            if is_watched() or not in_folders:
                 await all_of([self._look_again(touched, part) for touched in suspects if there[touched.key]])
-        elif time.monotonic() - self._seen_s < _SEEN_S:
+        if not in_folders and time.monotonic() - self._seen_s < _SEEN_S:
             return
         if await source.stat(self._stored.metadata_key) is None:
             raise SourceUnavailable("the array of a mag is gone", key=self._stored.metadata_key)

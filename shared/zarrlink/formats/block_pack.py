@@ -5,16 +5,19 @@ between them. `<mag>.index`, all numbers little-endian:
 
     offset  size  field
     0       4     "ZLIX"
-    4       2     version, 1
+    4       2     version, 2
     6       2     block side in voxels
     8       4     entries per page, 512
     12      4     bytes of a decoded block
     16      8     N, the number of entries
     24      8     length of the object with the blocks
     32      8 P   directory: the Morton code of the first entry of each of the P = ceil(N / 512) pages
-    32+8P   24 N  entries by ascending Morton code: code u64, offset u64, length u32, kind u8, three zero bytes
+    32+8P   4     check: CRC-32 of all bytes before
+    36+8P   24 N  entries by ascending Morton code: code u64, offset u64, length u32, kind u8, and the low 24 bits of the
+                  CRC-32 of these 21 bytes
 
-Every entry starts where the one before it ends, also one without bytes, so an overlap or a gap cannot be said. An
+What a bit that flipped would hide or move is somebody's painting, and nothing else would tell. Version 1, which is read
+still, has no check, and three zero bytes at the end of an entry. Every entry starts where the one before it ends, also one without bytes, so an overlap or a gap cannot be said. An
 aligned cube of blocks is a run of Morton codes: with the directory at hand it costs one read of the index (the pages
 that it touches) and one of the blocks.
 """
@@ -23,6 +26,7 @@ from __future__ import annotations
 
 import struct
 import sys
+import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -45,9 +49,14 @@ MAX_BLOCK_SIDE: Final = 2**15
 _HEADER: Final = struct.Struct("<4sHHIIQQ")
 _ENTRY: Final = struct.Struct("<QQIB3s")
 _CODE: Final = struct.Struct("<Q")
+_CHECK: Final = struct.Struct("<I")
+_ENTRY_CHECK_BYTES: Final = 3
+_UNCHECKED: Final = 1
+_VERSION: Final = 2
 _LOW_BITS: Final = 16
-# An erased block, in the word that holds length and kind.
+# An erased block, in the word that holds length and kind below its check.
 _ERASED: Final = 1 << 32
+_LENGTH_AND_KIND: Final = (1 << 40) - 1
 
 
 class Kind(IntEnum):
@@ -74,12 +83,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class PackHeader:
-    """The first 32 bytes of an index. `block_bytes`: length of a decoded block; `data_bytes`: of all stored ones."""
+    """The first 32 bytes of an index. `block_bytes`: length of a decoded block; `data_bytes`: of all stored ones.
+
+    `checked`: whether directory and entries carry checks, as in all but the oldest indexes.
+    """
 
     block_side: int
     block_bytes: int
     entries: int
     data_bytes: int
+    checked: bool = True
 
     @property
     def pages(self) -> int:
@@ -88,7 +101,7 @@ class PackHeader:
     @property
     def directory_end(self) -> int:
         """Where the entries start: header and directory are the bytes before."""
-        return HEADER_BYTES + _CODE.size * self.pages
+        return HEADER_BYTES + _CODE.size * self.pages + (_CHECK.size if self.checked else 0)
 
     @property
     def index_bytes(self) -> int:
@@ -96,7 +109,7 @@ class PackHeader:
 
     def to_bytes(self) -> bytes:
         fields = (self.block_side, PAGE_ENTRIES, self.block_bytes, self.entries, self.data_bytes)
-        return _HEADER.pack(b"ZLIX", 1, *fields)
+        return _HEADER.pack(b"ZLIX", _VERSION if self.checked else _UNCHECKED, *fields)
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray, *, index_bytes: int, key: str = "") -> PackHeader:
@@ -104,7 +117,7 @@ class PackHeader:
         if len(data) < HEADER_BYTES:
             raise CorruptFile("a block index is cut short", key=key, expected=HEADER_BYTES, found=len(data))
         magic, version, side, page_entries, block_bytes, entries, data_bytes = _HEADER.unpack_from(data)
-        if magic != b"ZLIX" or version != 1 or page_entries != PAGE_ENTRIES:
+        if magic != b"ZLIX" or version not in (_UNCHECKED, _VERSION) or page_entries != PAGE_ENTRIES:
             raise CorruptFile("not a block index of a known version", key=key, found=bytes(data[:12]).hex())
         if not 0 < side <= MAX_BLOCK_SIDE or side & (side - 1):
             raise CorruptFile("a block index has an impossible block side", key=key, found=side)
@@ -112,7 +125,7 @@ class PackHeader:
             raise CorruptFile("a block index has an impossible block length", key=key, found=block_bytes)
         if data_bytes > entries * stored_bytes_bound(block_bytes):
             raise CorruptFile("a block index has more bytes than its blocks can need", key=key, found=data_bytes)
-        header = cls(side, block_bytes, entries, data_bytes)
+        header = cls(side, block_bytes, entries, data_bytes, version == _VERSION)
         if header.index_bytes != index_bytes:
             raise CorruptFile(
                 "a block index has the wrong length", key=key, expected=header.index_bytes, found=index_bytes
@@ -134,6 +147,10 @@ class PackIndex:
         header = PackHeader.from_bytes(data, index_bytes=index_bytes, key=key)
         if len(data) < header.directory_end:
             raise CorruptFile("a block directory is cut short", key=key, expected=header.directory_end, found=len(data))
+        if header.checked:
+            before = header.directory_end - _CHECK.size
+            if zlib.crc32(data[:before]) != _CHECK.unpack_from(data, before)[0]:
+                raise CorruptFile("a block directory does not agree with its check", key=key)
         codes = struct.unpack_from(f"<{header.pages}Q", data, HEADER_BYTES)
         if any(low >= high for low, high in pairwise(codes)):
             raise CorruptFile("a block directory is not sorted", key=key)
@@ -159,6 +176,8 @@ class PackIndex:
         if wanted is None:
             return ()
         entries = tuple(self._entry(*fields) for fields in _ENTRY.iter_unpack(data))
+        if header.checked:
+            self._check_entries(data)
         for number, page in enumerate(pages):
             if entries[number * PAGE_ENTRIES].morton != self.first_codes[page]:
                 raise CorruptFile("a block index does not agree with its directory", key=self.key)
@@ -175,8 +194,14 @@ class PackIndex:
             raise CorruptFile("a block index has the wrong end", key=self.key, expected=header.data_bytes, found=last)
         return entries
 
-    def _entry(self, morton: int, offset: int, length: int, kind: int, padding: bytes) -> Entry:
-        if kind not in (Kind.DATA, Kind.ERASED, Kind.REVERTED) or padding != b"\0\0\0":
+    def _check_entries(self, data: bytes | bytearray) -> None:
+        for at in range(0, len(data), ENTRY_BYTES):
+            end = at + ENTRY_BYTES - _ENTRY_CHECK_BYTES
+            if _entry_check(data[at:end]) != data[end : at + ENTRY_BYTES]:
+                raise CorruptFile("an entry of a block index does not agree with its check", key=self.key)
+
+    def _entry(self, morton: int, offset: int, length: int, kind: int, check: bytes) -> Entry:
+        if kind not in (Kind.DATA, Kind.ERASED, Kind.REVERTED) or not (self.header.checked or check == bytes(3)):
             raise CorruptFile("a block index holds an unknown kind of block", key=self.key, found=kind)
         if morton >> 3 * MORTON_BITS:
             raise CorruptFile("a block index holds an impossible position", key=self.key, found=morton)
@@ -187,7 +212,7 @@ class PackIndex:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Entries as they are stored, in 24 bytes each: codes, offsets, and lengths with the kind above bit 32."""
+    """Entries in 24 bytes each: codes, offsets, and lengths with the kind above bit 32."""
 
     codes: array[int]
     offsets: array[int]
@@ -199,7 +224,7 @@ class Columns:
         numbers = array("Q", data)
         if sys.byteorder == "big":
             numbers.byteswap()
-        return cls(numbers[0::3], numbers[1::3], numbers[2::3])
+        return cls(numbers[0::3], numbers[1::3], array("Q", [number & _LENGTH_AND_KIND for number in numbers[2::3]]))
 
     def spans(self, first: int, count: int) -> dict[int, tuple[int, int] | None]:
         """Of blocks with the Morton codes first .. first + count - 1: code -> bytes [start, end) of the object with the
@@ -252,15 +277,18 @@ class IndexBuilder:
             raise ValueError(f"block {morton} does not follow {self._next_code - 1} in Morton order")
         if (length > 0) != (kind is Kind.DATA) or not 0 <= length <= self._limit:
             raise ValueError(f"a block of {self._block_bytes} bytes cannot be stored in {length}")
-        self._entries += _ENTRY.pack(morton, self._end, length, kind, bytes(3))
+        entry = _ENTRY.pack(morton, self._end, length, kind, b"")[:-_ENTRY_CHECK_BYTES]
+        self._entries += entry + _entry_check(entry)
         self._next_code = morton + 1
         self._end += length
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes of the index, in pieces."""
         step = PAGE_ENTRIES * ENTRY_BYTES
-        yield self.header.to_bytes()
-        yield b"".join(bytes(self._entries[at : at + 8]) for at in range(0, len(self._entries), step))
+        codes = (bytes(self._entries[at : at + _CODE.size]) for at in range(0, len(self._entries), step))
+        start = b"".join((self.header.to_bytes(), *codes))
+        yield start
+        yield _CHECK.pack(zlib.crc32(start))
         for at in range(0, len(self._entries), step):
             yield bytes(self._entries[at : at + step])
 
@@ -291,6 +319,10 @@ def block_position(code: int) -> Vec3:
         low[1] | high[1] << _LOW_BITS,
         low[2] | high[2] << _LOW_BITS,
     )
+
+
+def _entry_check(entry: bytes | bytearray) -> bytes:
+    return _CHECK.pack(zlib.crc32(entry))[:_ENTRY_CHECK_BYTES]
 
 
 def _morton(entry: Entry) -> int:

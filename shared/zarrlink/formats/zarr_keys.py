@@ -23,7 +23,7 @@ _CHUNKS: Final = {
 }
 _WORD: Final = re.compile(r"(?!c(?:[.\-]|$))[A-Za-z._][A-Za-z0-9._\-]{0,254}", re.ASCII)
 _GROUP_DOCUMENTS: Final = {"v2": (".zgroup", ".zattrs", ".zmetadata"), "v3": ("zarr.json",)}
-_ARRAY_DOCUMENTS: Final = {"v2": (".zarray",), "v3": ("zarr.json",)}
+ARRAY_DOCUMENTS: Final = {"v2": (".zarray", ".zattrs"), "v3": ("zarr.json",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def parse_key(dialect: Dialect, key: str) -> Key:
     level = int(first)
     if not rest:
         return ArrayKey(level, "")
-    if rest in _ARRAY_DOCUMENTS[dialect]:
+    if rest in ARRAY_DOCUMENTS[dialect]:
         return ArrayKey(level, rest)
     raise _not_a_chunk(rest)
 

@@ -37,6 +37,14 @@ def array_metadata(*, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: st
     }
 
 
+def array_attributes(dimension_names: tuple[str, ...]) -> Json:
+    """`.zattrs` of an array: its axes, under the name by which xarray finds them (without it, it opens no array).
+
+    Source: docs.xarray.dev, "Zarr Encoding Specification".
+    """
+    return {"_ARRAY_DIMENSIONS": list(dimension_names)}
+
+
 def consolidated(documents: dict[str, Json]) -> Json:
     """`.zmetadata` from the documents of a group by their keys."""
     return {"zarr_consolidated_format": 1, "metadata": documents}

@@ -6,7 +6,7 @@ import html
 from urllib.parse import quote
 
 from zarrlink.errors import LinkGone
-from zarrlink.formats.zarr_keys import Dialect
+from zarrlink.formats.zarr_keys import ARRAY_DOCUMENTS, Dialect
 from zarrlink.layer import Layer
 from zarrlink.links.model import Link
 
@@ -27,7 +27,7 @@ def of_layer(layer: Layer, dialect: Dialect, folder: str, path: str) -> tuple[by
     level = int(folder.removesuffix("/"))
     if level >= len(layer.levels):
         raise LinkGone("the link does not open this level")
-    return _page(path, f"{layer.name}.zarr/{level}", ["zarr.json" if dialect == "v3" else ".zarray"]), HTML
+    return _page(path, f"{layer.name}.zarr/{level}", list(ARRAY_DOCUMENTS[dialect])), HTML
 
 
 def of_said_root(link: Link, dialect: Dialect, path: str) -> tuple[bytes, str]:

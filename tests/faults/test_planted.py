@@ -1,0 +1,290 @@
+"""A harness that finds nothing may be blind: bugs are planted, and each must be found."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from builders.moto_aws import MotoAws, moto_aws
+from builders.state_files import state_file
+from faults.buckets import in_a_bucket
+from faults.contention import check, prepare, work
+from faults.faulty import FaultySource
+from faults.storm import Storm, Wrong
+from faults.worlds import World, annotation_world, foreign_world, small_world, wkw_world
+from zarrlink.annotations.manifest import Manifest
+from zarrlink.errors import CorruptFile, SourceUnavailable
+from zarrlink.formats import block_pack
+from zarrlink.formats.wkw import BOUNDARY_BYTES, TableSlice
+from zarrlink.jump_tables import JumpTables
+from zarrlink.links.model import Link
+from zarrlink.links.sqlite import SqliteLinks
+from zarrlink.storage import s3
+from zarrlink.transcode import ArrayForm
+from zarrlink.wkw_chunks import WkwChunks
+
+SEEDS, READS = 8, 1000
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    log = logging.getLogger("zarrlink")
+    before, log.level = log.level, logging.CRITICAL
+    yield
+    log.level = before
+
+
+def is_found(world: World, *, rate: float = 0.12) -> bool:
+    """Whether a storm, or one of a few more, finds something wrong."""
+    for seed in range(SEEDS):
+        world.show(0)
+        world.forget()
+        try:
+            Storm(world, Random(seed)).run(READS, rate=rate)
+        except ExceptionGroup as errors:
+            if errors.subgroup(Wrong) is None:
+                raise
+            return True
+    return False
+
+
+# --- in the data path ---
+
+
+def error_becomes_nothing(patch: pytest.MonkeyPatch) -> None:
+    """A refused read is taken for an object that is not there."""
+    read = FaultySource.read
+
+    async def forgiving(self: FaultySource, *arguments: Any, **options: Any) -> Any:
+        try:
+            return await read(self, *arguments, **options)
+        except SourceUnavailable:
+            return None
+
+    patch.setattr(FaultySource, "read", forgiving)
+
+
+def etag_guard_left_out(patch: pytest.MonkeyPatch) -> None:
+    """Blocks are read by a table that may be of another version of the file."""
+    read = FaultySource.read
+
+    async def unguarded(
+        self: FaultySource, key: str, part: Any = None, *, if_match: Any = None, head_bytes: int = 0
+    ) -> Any:
+        return await read(self, key, part, head_bytes=head_bytes)
+
+    patch.setattr(FaultySource, "read", unguarded)
+
+
+def clip_off_by_one(patch: pytest.MonkeyPatch) -> None:
+    """One voxel too few at the box's end, as soon as something has failed."""
+    kept = ArrayForm._kept
+    calls = itertools.count()
+
+    def shorter(self: ArrayForm, x: int, y: int, z: int) -> Any:
+        found = kept(self, x, y, z)
+        # Not while the world learns what is right.
+        if next(calls) < 100 or found is None or found == ((0, 0, 0), (0, 0, 0)):
+            return found
+        low, high = found
+        return low, (max(low[0] + 1, high[0] - 1), high[1], high[2])
+
+    patch.setattr(ArrayForm, "_kept", shorter)
+
+
+def absence_not_confirmed(patch: pytest.MonkeyPatch) -> None:
+    """A missing file is nothing, whatever became of its folder."""
+
+    async def believing(*_: Any) -> None:
+        return
+
+    patch.setattr(JumpTables, "confirm_absence", staticmethod(believing))
+
+
+def stale_plan_is_not_modified(patch: pytest.MonkeyPatch) -> None:
+    """304 and HEAD from a plan in the cache, without a look at the file."""
+
+    async def always(*_: Any) -> bool:
+        return True
+
+    patch.setattr(WkwChunks, "is_current", always)
+
+
+def neighbouring_block(patch: pytest.MonkeyPatch) -> None:
+    """x and y change places in the Morton order of a table that was read again."""
+    spans = TableSlice.spans
+    calls = itertools.count()
+
+    def turned(self: TableSlice, first: int, count: int) -> tuple[int, ...]:
+        shifted = first ^ 1 if count == 1 and next(calls) % 500 == 499 else first
+        return spans(self, shifted, count)
+
+    patch.setattr(TableSlice, "spans", turned)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [error_becomes_nothing, etag_guard_left_out, clip_off_by_one, absence_not_confirmed, stale_plan_is_not_modified,
+     neighbouring_block],
+    ids=lambda plant: plant.__name__,
+)  # fmt: skip
+def test_a_bug_of_the_data_path_is_found(plant: Plant, stored: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    assert is_found(stored)
+
+
+@pytest.fixture(scope="module")
+def stored() -> World:
+    return wkw_world()
+
+
+def test_a_table_that_is_not_held_against_the_files_length_is_found() -> None:
+    """Where tables are not checked, a cut file's answer is only what its length lets it be."""
+    world = small_world()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TableSlice, "spans", _unchecked_spans)
+        patch.setattr(ArrayForm, "assemble", _padded(ArrayForm.assemble))
+        assert is_found(world, rate=0.3)
+
+
+def _unchecked_spans(self: TableSlice, first: int, count: int) -> tuple[int, ...]:
+    import struct
+
+    offset = BOUNDARY_BYTES * (first - self.first_block)
+    return struct.unpack_from(f"<{count + 1}Q", self.boundaries, offset)
+
+
+def _padded(assemble: Callable[..., bytes]) -> Callable[..., bytes]:
+    def careless(self: ArrayForm, plan: Any, part: Any, stored: Any, **options: Any) -> bytes:
+        missing = max((piece.source_end for piece in plan.touched(part)), default=0) - stored.offset - len(stored.data)
+        if 0 < missing < 2**20:
+            stored = stored._replace(data=bytes(stored.data) + bytes(missing))
+        return assemble(self, plan, part, stored, **options)
+
+    return careless
+
+
+def test_a_moved_entry_of_an_index_is_found_where_nobody_checks_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this harness found: a bit of an annotation's index that flips moves a painted block, and nothing else tells."""
+    world = annotation_world()
+    own: Any = world.sources[1].inner
+    key = next(key for key in own.objects if key.endswith("0/1-1-1.index"))
+    data = own.objects[key][0]
+    own.put(key, data[: _moved_code(data)] + bytes([data[_moved_code(data)] ^ 1]) + data[_moved_code(data) + 1 :])
+    world.fail(0.0)
+    assert not is_found(world, rate=0.0)
+
+    monkeypatch.setattr(block_pack.PackIndex, "_check_entries", lambda *_: None)
+    assert is_found(world, rate=0.0)
+
+
+def _moved_code(index: bytes) -> int:
+    """Where the code of an entry lies whose lowest bit may be another, with the order of the entries kept."""
+    start = 32 + 8 + 4
+    codes = [int.from_bytes(index[at : at + 8], "little") for at in range(start, len(index), 24)]
+    # Not the first, whose code stands in the directory too.
+    number = next(n for n in range(1, len(codes) - 1) if codes[n - 1] < codes[n] ^ 1 < codes[n + 1])
+    return start + 24 * number
+
+
+# --- in the adapter of a store ---
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[MotoAws]:
+    with moto_aws() as server:
+        yield server
+
+
+def test_a_proxys_own_404_taken_for_absence_is_found(aws: MotoAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = s3._answer
+    monkeypatch.setattr(
+        s3, "_answer", lambda error: (answer(error)[0], "NoSuchKey") if "404" in str(error) else answer(error)
+    )
+    world = small_world()
+    with in_a_bucket(aws, world, Random(1)) as proxy:
+        proxy.faults = ("404 by a proxy",)
+        with pytest.raises(ExceptionGroup) as wrong:
+            Storm(world, Random(1)).run(400)
+    assert wrong.group_contains(Wrong)
+
+
+def test_a_short_read_that_is_passed_on_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this harness found, planted again: a stored chunk whose end is missing goes out as if it were whole."""
+    from zarrlink import proxied_chunks
+    from zarrlink.byte_range import ByteRange
+
+    async def trusting(self: Any, key: str, part: Any, etag: Any) -> Any:
+        blob = await self._stored.source.read(key, part, if_match=etag)
+        start = 0 if part is None else part.start
+        return None if blob is None else proxied_chunks._Found(blob, ByteRange(start, start + len(blob.data)))
+
+    world = foreign_world(tmp_path)
+    monkeypatch.setattr(proxied_chunks.ProxiedChunks, "_read", trusting)
+    world.sources[0].faults = ("short",)
+    assert is_found(world, rate=0.3)
+
+
+# --- in the stores of links ---
+
+
+class CachedLinks(SqliteLinks):
+    """A link once read is remembered."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._known: dict[str, Link | None] = {}
+
+    def get(self, link_id: str) -> Link | None:
+        return self._known.setdefault(link_id, super().get(link_id))
+
+
+class RevivingLinks(SqliteLinks):
+    """Who changes a link writes back all of it, as it was read."""
+
+    def change(self, link_id: str, owner: str | None, **fields: Any) -> Link | None:
+        changed = super().change(link_id, owner, **fields)
+        if changed is None and (found := self.get(link_id)) is not None:
+            with self._file.write() as connection:
+                connection.execute("UPDATE links SET revoked_ms = NULL WHERE id = ?", (found.id,))
+        return changed
+
+
+class ForgetfulCounts(SqliteLinks):
+    """A count is what was read before, and one more."""
+
+    def count(self, uses: Any) -> None:
+        super().count({key: value for key, value in uses.items() if value.last_ms % 50})
+
+
+@pytest.mark.parametrize("kind", [CachedLinks, RevivingLinks, ForgetfulCounts])
+def test_a_bug_of_the_link_store_is_found(kind: type[SqliteLinks], tmp_path: Path) -> None:
+    with state_file(tmp_path / "state.sqlite") as file:
+        links = kind(file)
+        prepare(links, 5)
+        with pytest.raises(AssertionError):
+            check(links, [work(links, 0, 60, 5)], 5)
+
+
+def test_the_link_store_itself_passes(tmp_path: Path) -> None:
+    with state_file(tmp_path / "state.sqlite") as file:
+        links = SqliteLinks(file)
+        prepare(links, 5)
+        check(links, [work(links, 0, 60, 5)], 5)
+
+
+def test_a_flipped_digit_of_a_manifest_is_found() -> None:
+    good = Manifest("", None, None, None, None, None, None, (), trees=2, nodes=7)
+    flipped = good.to_json().replace(b'"trees": 2', b'"trees": 3')
+    with pytest.raises(CorruptFile, match="its check"):
+        Manifest.from_json(flipped)
+    # As it was before there was one: another number of trees, and nobody the wiser.
+    without = b"{" + flipped.partition(b"{")[2].replace(b'"check"', b'"chock"')
+    assert Manifest.from_json(without) != good

@@ -1,0 +1,59 @@
+"""What `make audit` makes of what its tools say."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def audit() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("audit", ROOT / "infra/audit.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("report", ["", "Traceback", "[]", "{}"])
+def test_a_service_that_is_not_reached_is_said_and_is_no_finding(audit: ModuleType, report: str) -> None:
+    found = audit.weaknesses(report)
+    assert "cannot be reached" in found.said
+    assert found.wrong == ()
+
+
+def test_a_service_that_knows_nothing_is_said_and_is_no_finding(audit: ModuleType) -> None:
+    found = audit.weaknesses(json.dumps({"dependencies": [{"name": "lz4", "skip_reason": "not found"}]}))
+    assert "knows none of the packages" in found.said
+    assert found.wrong == ()
+
+
+def test_a_weakness_is_named_with_what_mends_it(audit: ModuleType) -> None:
+    weak = {"name": "some", "version": "1.0", "vulns": [{"id": "PYSEC-1", "fix_versions": ["1.1"]}]}
+    sound = {"name": "other", "version": "2.0", "vulns": []}
+    found = audit.weaknesses(json.dumps({"dependencies": [weak, sound]}))
+    assert found.wrong == ("some 1.0: PYSEC-1, mended in 1.1",)
+    assert "2 of 2 packages" in found.said
+
+
+def test_no_file_of_the_project_is_private_by_its_name(audit: ModuleType) -> None:
+    names = [str(path.relative_to(ROOT)) for path in audit.project_files(ROOT)]
+    assert len(names) > 300
+    assert audit.private_names(names) == []
+    assert audit.private_names(["a/state.sqlite", "b/id_rsa", "keys.py", "deploy/.env"]) == [
+        "a/state.sqlite",
+        "b/id_rsa",
+        "deploy/.env",
+    ]
+
+
+def test_pins_hold_no_address(audit: ModuleType) -> None:
+    for name in audit.CONSTRAINTS:
+        assert "://" not in (ROOT / name).read_text()

@@ -6,9 +6,12 @@ import asyncio
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from zarrlink.formats.datasource import FILE_NAME
-from zarrlink.formats.wkw import BlockType
+from zarrlink.formats.wkw import BlockType, WkwHeader
 from zarrlink.formats.wkw_writer import wkw_header
 from zarrlink.geometry import Vec3
 from zarrlink.library import Subject
@@ -31,18 +34,40 @@ _FILE_SIDE = 32
 
 
 def write_dataset(folder: Path, size_xyz: Vec3) -> Path:
-    """The dataset NAME in `folder`."""
+    """The dataset NAME in `folder`; `voxels` of it lie beside it."""
     dataset = folder / NAME
     made = neuropil(size_xyz[::-1])
     described = []
     for name, volume in (("em", made.em), ("grey32", made.em >> 3), ("segmentation", made.segmentation)):
         voxel_type = {"uint8": 1, "uint32": 3}[volume.dtype.name]
-        header = wkw_header(block_side=BLOCK, file_side=_FILE_SIDE, block_type=BlockType.LZ4HC, voxel_type=voxel_type)
-        write_volume(dataset / name / "1", header, volume, _TOP_LEFT)
+        write_volume(dataset / name / "1", wkw_of(voxel_type), volume, _TOP_LEFT)
+        np.save(folder / f"{name}.npy", volume)
         described.append(_description(name, volume.dtype.name, size_xyz))
-    source = {"id": {"name": NAME, "team": ""}, "scale": {"factor": [8, 8, 25], "unit": "nanometer"}}
-    (dataset / FILE_NAME).write_text(json.dumps({**source, "dataLayers": described}))
+    _describe(dataset, described)
     return dataset
+
+
+def voxels(dataset: Path, layer: str) -> Any:
+    """What was written as a layer, shape (z, y, x), mapped into memory."""
+    return np.load(dataset.parent / f"{layer}.npy", mmap_mode="r")
+
+
+def write_array(dataset: Path, layer: str, volume: Any) -> Path:
+    """A dataset beside `dataset` with one uint8 layer, `volume` of shape (z, y, x) in whole shards, as `write_dataset` writes."""
+    made = dataset.parent / f"{NAME}-{layer}"
+    write_volume(made / layer / "1", wkw_of(1), volume, _TOP_LEFT)
+    _describe(made, [_description(layer, volume.dtype.name, volume.shape[::-1])])
+    return made
+
+
+def wkw_of(voxel_type: int) -> WkwHeader:
+    """The header of files as these: LZ4HC, blocks of 32^3, 32^3 of them in a file."""
+    return wkw_header(block_side=BLOCK, file_side=_FILE_SIDE, block_type=BlockType.LZ4HC, voxel_type=voxel_type)
+
+
+def _describe(dataset: Path, layers: list[dict[str, object]]) -> None:
+    source = {"id": {"name": dataset.name, "team": ""}, "scale": {"factor": [8, 8, 25], "unit": "nanometer"}}
+    (dataset / FILE_NAME).write_text(json.dumps({**source, "dataLayers": layers}))
 
 
 def _description(name: str, element_class: str, size_xyz: Vec3) -> dict[str, object]:

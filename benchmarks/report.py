@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 _HEAD = (
     "# Benchmarks\n\nRatios are against a peer in the same run: contestants take turns, and medians of the rounds are"
@@ -26,6 +28,35 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """Something wished for, and what was found. `found` and `limit` are of one unit, which `what` names; the limit is the
+    least where `least`, else the most. `reason`: why it was missed, where that is known."""
+
+    what: str
+    found: float
+    limit: float
+    least: bool
+    reason: str = ""
+
+    @property
+    def met(self) -> bool:
+        return self.found >= self.limit if self.least else self.found <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A picture of some numbers: `series` of (x, y), as lines, or as bars where x is text. `log`: the axes that are
+    logarithmic ("", "x", "y", "xy"). `name`: of its file, in words with hyphens."""
+
+    name: str
+    title: str
+    x: str
+    y: str
+    series: Mapping[str, Sequence[tuple[float | str, float]]]
+    log: str = ""
+
+
 @dataclass(slots=True)
 class Part:
     """One part of the results; `intro` says what was done."""
@@ -34,6 +65,8 @@ class Part:
     intro: str
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    aims: list[Aim] = field(default_factory=list)
+    plots: list[Plot] = field(default_factory=list)
 
     def markdown(self, facts: Sequence[str]) -> str:
         """The part as a section; `facts`: when, how and on what it was measured."""
@@ -44,6 +77,34 @@ class Part:
         if self.notes:
             pieces.append(_listed(self.notes))
         return "\n\n".join(pieces) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A part, and when, how and on what it was measured."""
+
+    part: Part
+    facts: Sequence[str]
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Measured:
+        part = {name: found["part"][name] for name in Part.__slots__}
+        for name, kind in (("tables", Table), ("aims", Aim), ("plots", Plot)):
+            part[name] = [kind(**one) for one in part[name]]
+        return cls(Part(**part), found["facts"])
+
+
+def keep(file: Path, measured: Mapping[str, Measured]) -> dict[str, Measured]:
+    """Write the numbers of parts into a file of JSON, where those of others stay; all of them by name."""
+    earlier = json.loads(file.read_text()) if file.exists() else {}
+    found = earlier | {name: asdict(one) for name, one in measured.items()}
+    file.write_text(json.dumps(found, indent=1) + "\n")
+    return read(file)
+
+
+def read(file: Path) -> dict[str, Measured]:
+    """What `keep` has kept."""
+    return {name: Measured.from_json(one) for name, one in json.loads(file.read_text()).items()}
 
 
 def _listed(sentences: Sequence[str]) -> str:

@@ -20,8 +20,8 @@ CLI = (sys.executable, "-c", "from zarrlink_local.cli import main; main()")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _START_LIMIT_S = 30
 _NGINX = """
-daemon off; worker_processes 1; pid nginx.pid; error_log stderr error; {user}
-events {{ worker_connections 1024; }}
+daemon off; worker_processes 1; pid nginx.pid; error_log stderr crit; {user}
+events {{ worker_connections 4096; }}
 http {{
   access_log off; sendfile on; tcp_nopush on; default_type application/octet-stream; keepalive_requests 100000000;
   client_body_temp_path t; proxy_temp_path t; fastcgi_temp_path t; uwsgi_temp_path t; scgi_temp_path t;
@@ -43,12 +43,16 @@ class Server:
         """User and system time of its processes so far."""
         return sum(_times(pid) for pid in _tree(self.pid))
 
+    def rss_mib(self) -> float:
+        """Memory that its processes hold now."""
+        return sum(_resident_bytes(pid) for pid in _tree(self.pid)) / 2**20
+
 
 @contextmanager
 def zarrlink_serve(dataset: Path, state: Path, *options: str) -> Iterator[Server]:
     """`zarrlink serve`, as it is, with a link to the dataset."""
     command = [*CLI, "serve", "--data", str(dataset), "--port", "0", "--state", str(state), *options]
-    with _announced("zarrlink on uvicorn", command) as server:
+    with announced("zarrlink on uvicorn", command) as server:
         made = subprocess.run(
             [*CLI, "links", "create", dataset.name, "--state", str(state), "--json"],
             check=True,
@@ -93,19 +97,47 @@ def nginx_with(name: str, home: Path, configuration: Callable[[str, int], str]) 
 @contextmanager
 def probe(root: Path) -> Iterator[Server]:
     """The same files, opened, read and sent by an application on our uvicorn that does nothing else."""
-    with _announced("bare probe on uvicorn", [sys.executable, str(HERE / "probe.py"), str(root)]) as server:
+    with announced("bare probe on uvicorn", [sys.executable, str(HERE / "probe.py"), str(root)]) as server:
         yield server
 
 
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A `slow_proxy.py` before a server."""
+
+    process: Any
+    port: int
+
+    def restart(self, round_trip_ms: float) -> dict[str, int]:
+        """What has passed since the last call; from now on with another round trip."""
+        self.process.stdin.write(f"{round_trip_ms}\n")
+        self.process.stdin.flush()
+        counted: dict[str, int] = json.loads(self.process.stdout.readline())
+        return counted
+
+
 @contextmanager
-def _announced(name: str, command: list[str]) -> Iterator[Server]:
-    """A server that says where it is, in a line `serving on ADDRESS`."""
+def network(upstream: Server) -> Iterator[Network]:
+    """A network between its port and the server."""
+    command = [sys.executable, str(HERE / "slow_proxy.py"), str(upstream.port)]
+    with _process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield Network(process, _announced_port("the network", process))
+
+
+@contextmanager
+def announced(name: str, command: list[str], prefix: str = "") -> Iterator[Server]:
+    """A server that says where it is, in a line `serving on ADDRESS`. Raises RuntimeError where it ends instead."""
     with _process(command, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout:
-            if line.startswith("serving on "):
-                yield Server(name, process.pid, urlsplit(line.split()[2]).port or 0)
-                return
-        raise RuntimeError(f"{name} ended with status {process.wait()}")
+        port = _announced_port(name, process)
+        _wait(process, port)
+        yield Server(name, process.pid, port, prefix)
+
+
+def _announced_port(name: str, process: Any) -> int:
+    for line in iter(process.stdout.readline, ""):
+        if line.startswith("serving on "):
+            return urlsplit(line.split()[2]).port or 0
+    raise RuntimeError(f"{name} ended with status {process.wait()}")
 
 
 @contextmanager
@@ -155,6 +187,13 @@ def _tree(pid: int) -> list[int]:
 def _times(pid: int) -> float:
     fields = _stat(pid)
     return (int(fields[11]) + int(fields[12])) / _TICKS if fields else 0.0
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def _stat(pid: int) -> list[str]:

@@ -7,6 +7,7 @@ import statistics
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
+from pathlib import Path
 
 from servers import HERE, Server
 
@@ -29,8 +30,24 @@ def random_chunks(
 
     Raises AssertionError where a request fails or is not answered with 2xx.
     """
-    options = ["-t1", f"-c{concurrency}", f"-d{seconds}s", "--latency", "-s", str(HERE / "random_chunks.lua")]
-    where = [f"http://127.0.0.1:{server.port}", "--", server.prefix + path, *map(str, grid)]
+    arguments = [server.prefix + path, *map(str, grid)]
+    return _load(server, "random_chunks.lua", arguments, concurrency=concurrency, seconds=seconds)
+
+
+def random_paths(
+    server: Server, paths: Sequence[str], folder: Path, *, concurrency: int, seconds: int
+) -> Callable[[], Sample]:
+    """As `random_chunks`, of any paths below the server's prefix. `folder`: a place for the list of them."""
+    listed = folder / f"{server.name.replace(' ', '-')}-{server.port}.paths"
+    listed.write_text("".join(f"{server.prefix}{path}\n" for path in paths))
+    return _load(server, "random_paths.lua", [str(listed)], concurrency=concurrency, seconds=seconds)
+
+
+def _load(
+    server: Server, script: str, arguments: Sequence[str], *, concurrency: int, seconds: int
+) -> Callable[[], Sample]:
+    options = ["-t1", f"-c{concurrency}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s", str(HERE / script)]
+    where = [f"http://127.0.0.1:{server.port}", "--", *arguments]
 
     def one_round() -> Sample:
         before = server.cpu_s()

@@ -31,7 +31,7 @@ def random_chunks(
     Raises AssertionError where a request fails or is not answered with 2xx.
     """
     arguments = [server.prefix + path, *map(str, grid)]
-    return _load(server, "random_chunks.lua", arguments, concurrency=concurrency, seconds=seconds)
+    return _load(server, "random_chunks.lua", arguments, concurrency=concurrency, seconds=seconds, refused=refused)
 
 
 def random_paths(
@@ -44,7 +44,7 @@ def random_paths(
 
 
 def _load(
-    server: Server, script: str, arguments: Sequence[str], *, concurrency: int, seconds: int
+    server: Server, script: str, arguments: Sequence[str], *, concurrency: int, seconds: int, refused: bool = False
 ) -> Callable[[], Sample]:
     options = ["-t1", f"-c{concurrency}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s", str(HERE / script)]
     where = [f"http://127.0.0.1:{server.port}", "--", *arguments]

@@ -48,7 +48,7 @@ class _Keys:
 
 @METRICS.log_metrics
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """From a stream: the records that failed, to be given again. From anything else: what `reconcile` found."""
+    """From a stream: that nothing is to be given again. From anything else: what `reconcile` found."""
     LOGGER.append_keys(request_id=getattr(context, "aws_request_id", ""))
     METRICS.add_metric(name="UnreadableRows", unit=MetricUnit.Count, value=0)
     with counted(METRICS, STARTS):
@@ -60,16 +60,13 @@ def _changed(records: list[dict[str, Any]]) -> dict[str, Any]:
     changed = list(read_records(records, SETTINGS.links_table))
     links = [row for row in changed if row.kind == "link"]
     sources = [row for row in changed if row.kind == "source"]
-    damaged = SYNC.sync_links([row.id for row in links])
-    failed = [row.number for row in links if row.id in damaged]
-    damaged_by_source = SYNC.sync_sources({row.id for row in sources})
-    if damaged_by_source:
-        failed += [row.number for row in sources]
+    damaged = SYNC.sync_links([row.id for row in links]) | SYNC.sync_sources({row.id for row in sources})
     if not _Keys.written:
         SYNC.sync_keys()
         _Keys.written = True
-    _tell_damaged(sorted(damaged | damaged_by_source))
-    return {"batchItemFailures": [{"itemIdentifier": number} for number in failed]}
+    _tell_damaged(sorted(damaged))
+    # A damaged row is as damaged when it is given again, and every revocation behind it in the stream would wait for that.
+    return {"batchItemFailures": []}
 
 
 def _reconcile() -> dict[str, Any]:

@@ -29,6 +29,12 @@ def test_a_number_is_written_as_javascript_does(number: int) -> None:
     assert text == "0" or not text.startswith("0")
 
 
+def test_a_number_below_zero_is_refused() -> None:
+    """And not written for ever: a damaged row keeps no other link waiting."""
+    with pytest.raises(ValueError, match="1970"):
+        base36(-1)
+
+
 def test_an_entry_is_expiry_view_and_revision() -> None:
     assert link_entry(ONE, "9cXk_aB-0zQ", 0) == f"{base36(ONE.expires_ms or 0)} {ONE.view.id}/9cXk_aB-0zQ"
     assert link_entry(link(1, expires_ms=None), "9cXk_aB-0zQ", 0) == f"- {ONE.view.id}/9cXk_aB-0zQ"

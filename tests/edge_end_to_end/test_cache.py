@@ -139,6 +139,8 @@ def test_absent_chunks_are_cached_like_present_ones_and_errors_are_not(edge: Loc
         replies = [ask(f"{layer}/{key}") for _ in range(2)]
         assert [reply.status for reply in replies] == [404, 404]
         assert replies[1].is_hit
+        # But not for a year: the file may be on its way.
+        assert replies[1].headers["cache-control"] == "public, max-age=60, s-maxage=60"
         assert len(edge.reads(f"/{key}")) <= 1
     for key, status in (("0/01/0/0", 400), ("7/0/0/0", 410)):
         replies = [ask(f"{layer}/{key}") for _ in range(2)]

@@ -94,6 +94,19 @@ def test_it_ends_with_all_that_it_started(tmp_path: Path, how: signal.Signals, r
     assert list(tmp_path.glob("cdn-*")) == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a program with whoever started it")
+def test_what_is_killed_takes_the_cache_along(tmp_path: Path, run: Run) -> None:
+    """Nobody would tell it of a revoked link any more."""
+    (tmp_path / "neuropil").symlink_to(run.home / "neuropil")
+    running = start(tmp_path)
+    below = children(running.process.pid)
+    assert below
+    running.process.kill()
+    running.process.wait(30)
+    running.process.stdout.close()
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below))
+
+
 def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(nginx, "_ELSEWHERE", "")

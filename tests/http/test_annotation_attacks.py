@@ -84,7 +84,7 @@ def test_a_body_that_never_ends_is_cut_off(machine: Machine) -> None:
     from zarrlink.http.api_door import ApiDoor
 
     door = create_app(machine, "https://links.example")
-    api_door = door._others._others
+    api_door = door._others(None)._others  # type: ignore[attr-defined]
     assert isinstance(api_door, ApiDoor)
     with TestClient(ApiDoor(api_door._api, max_upload_bytes=2**20), raise_server_exceptions=False) as client:
         answer = client.post(

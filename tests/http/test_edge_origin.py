@@ -36,16 +36,17 @@ CACHED = {
     GOOD: (200, FOR_A_YEAR),
     "v2/a.zarr/0/0/0/0": (200, FOR_A_YEAR),
     "w3/a/1/0.0.0.0": (200, FOR_A_YEAR),
-    # Never written, or outside the shape: an answer like any other.
-    "v2/a.zarr/0/4/4/4": (404, FOR_A_YEAR),
-    "v3/a.zarr/0/c/0/0/99": (404, FOR_A_YEAR),
-    "w2/a/1/0.7.0.0": (404, FOR_A_YEAR),
+    # Never written, or outside the shape: kept, but not for long, since a file may be on its way.
+    "v2/a.zarr/0/4/4/4": (404, FOR_A_MINUTE),
+    "v3/a.zarr/0/c/0/0/99": (404, FOR_A_MINUTE),
+    "w2/a/1/0.7.0.0": (404, FOR_A_MINUTE),
     "v3/a.zarr/zarr.json": (200, FOR_A_MINUTE),
     "v2/a.zarr/0/.zarray": (200, FOR_A_MINUTE),
     "w2/a/.zattrs": (200, FOR_A_MINUTE),
     "w3/a/1/zarr.json": (200, FOR_A_MINUTE),
+    "v2/a.zarr/0/.zattrs": (200, FOR_A_MINUTE),
     # Errors.
-    "v2/a.zarr/0/.zattrs": (404, "no-store"),
+    "v3/a.zarr/0/.zattrs": (404, "no-store"),
     "v3/a.zarr/0/c/00/0/0": (400, "no-store"),
     "v3/b.zarr/zarr.json": (410, "no-store"),
     "v3/a.zarr/7/c/0/0/0": (410, "no-store"),

@@ -36,10 +36,10 @@ SERVICES = (
 @pytest.fixture(scope="session")
 def deployed() -> Iterator[Deployed]:
     """What `make deploy-local` left running is used and left, if it is of this build; else it is made and ended here."""
+    options = _options()
     from pytest_localstack.session import RunningSession
 
     aws = EmulatedAws(HOME)
-    options = _options()
     made = True
     try:
         programs = Programs(options.localstack, options.function, options.emulator)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,6 +25,9 @@ PACKAGES: Final = "nginx-light and libnginx-mod-http-js"
 _NJS: Final = Path(__file__).parent / "njs"
 _START_LIMIT_S: Final = 20.0
 _POLL_S: Final = 0.02
+# linux/prctl.h
+_PR_SET_PDEATHSIG: Final = 1
+_LIBC: Final = ctypes.CDLL(None)
 # Of the system's own programs; not on everybody's PATH.
 _ELSEWHERE: Final = os.pathsep + "/usr/sbin" + os.pathsep + "/usr/local/sbin"
 
@@ -118,7 +124,12 @@ def _process(nginx: Nginx, folder: Path, listener: socket.socket) -> Iterator[su
     environment = {**os.environ, "NGINX": f"{listener.fileno()};", "TZ": "UTC"}
     command = [nginx.program, "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
     with subprocess.Popen(  # noqa: S603 (found by find_nginx)
-        command, env=environment, pass_fds=(listener.fileno(),), stderr=subprocess.PIPE, text=True
+        command,
+        env=environment,
+        pass_fds=(listener.fileno(),),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_end_with_parent,  # noqa: PLW1509 (it calls one function of the kernel)
     ) as process:
         try:
             _await_start(process, folder / "nginx.pid")
@@ -126,6 +137,12 @@ def _process(nginx: Nginx, folder: Path, listener: socket.socket) -> Iterator[su
         finally:
             process.terminate()
             process.wait()
+
+
+def _end_with_parent() -> None:
+    """On Linux: whoever tells it of revoked links being killed, it is to end, and not to serve what it keeps."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _await_start(process: subprocess.Popen[str], pid_file: Path) -> None:

@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -38,6 +39,10 @@ class Pushes:
         self._every_s = every_s
         self._mend_s = mend_s
         self._changed = ChangedRows(self._file)
+        # Changed, and not told yet.
+        self._links: set[str] = set()
+        self._sources: set[str] = set()
+        self._behind: set[str] = set()
         self._damaged: frozenset[str] = frozenset()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="edge", daemon=True)
@@ -55,39 +60,53 @@ class Pushes:
 
     def _watch(self) -> None:
         seen: int | None = None
-        mended_s, is_behind = time.monotonic(), False
+        mended_s = time.monotonic()
         try:
             while not self._stop.wait(self._every_s):
-                try:
-                    # Looked at before: what is written meanwhile shows the next time.
-                    found = self._version()
-                    if is_behind or time.monotonic() - mended_s >= self._mend_s:
-                        self._mend()
-                        mended_s = time.monotonic()
-                    elif found != seen:
-                        self._push()
-                    seen, is_behind = found, False
-                except (SourceUnavailable, sqlite3.Error) as failure:
-                    # Tried again at once, until the edge knows of it, and said once.
-                    if not is_behind:
-                        _log.warning("the edge does not know the latest of all links: %s", failure)
-                    is_behind = True
+                # Looked at before: what is written meanwhile shows the next time.
+                found = self._attempt(self._version)
+                if found is not None and found != seen and self._attempt(self._push) is not None:
+                    seen = found
+                if time.monotonic() - mended_s >= self._mend_s and self._attempt(self._mend) is not None:
+                    mended_s = time.monotonic()
         finally:
             self._file.close()
+
+    def _attempt(self, step: Callable[[], int]) -> int | None:
+        """None where it failed: it is tried again at once, until the edge knows of it, and said once.
+
+        One that fails again and again keeps no other from being tried: a link that is revoked is refused even so.
+        """
+        try:
+            done = step()
+        except (SourceUnavailable, sqlite3.Error) as failure:
+            if step.__name__ not in self._behind:
+                _log.warning("the edge does not know the latest of all links: %s", failure)
+            self._behind.add(step.__name__)
+            return None
+        self._behind.discard(step.__name__)
+        return done
 
     def _version(self) -> int:
         """Another number wherever another connection, of any process, has written."""
         ((version,),) = self._file.rows("PRAGMA data_version")
         return int(version)
 
-    def _push(self) -> None:
-        """What has changed. Looking at everything takes seconds where there are a hundred thousand links."""
-        links, sources = self._changed.links(), self._changed.sources()
-        self._tell(self._sync.sync_links(links) | self._sync.sync_sources(sources))
+    def _push(self) -> int:
+        """What has changed, how many. Looking at everything takes seconds where there are a hundred thousand links."""
+        self._links.update(self._changed.links())
+        self._sources.update(self._changed.sources())
+        self._tell(self._sync.sync_links(self._links) | self._sync.sync_sources(self._sources))
+        count = len(self._links) + len(self._sources)
+        self._links.clear()
+        self._sources.clear()
+        return count
 
-    def _mend(self) -> None:
-        """Everything."""
-        self._tell(frozenset(self._sync.reconcile().damaged))
+    def _mend(self) -> int:
+        """Everything that differs, how many."""
+        found = self._sync.reconcile()
+        self._tell(frozenset(found.damaged))
+        return found.mended
 
     def _tell(self, damaged: frozenset[str]) -> None:
         if damaged - self._damaged:

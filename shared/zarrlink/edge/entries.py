@@ -64,7 +64,9 @@ def entry_bytes(key: str, value: str) -> int:
 
 
 def base36(number: int) -> str:
-    """As JavaScript's `number.toString(36)`, from 0 on."""
+    """As JavaScript's `number.toString(36)`, from 0 on. Raises ValueError below."""
+    if number < 0:
+        raise ValueError("an expiry is not before 1970")
     digits = ""
     while True:
         number, digit = divmod(number, 36)

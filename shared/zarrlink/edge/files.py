@@ -42,9 +42,11 @@ class FileStore:
         settled_ns = time.time_ns() - _SETTLED_NS
         found: dict[str, str] = {}
         known = {}
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _told(), os.scandir(self._folder) as listed:
             for entry in listed:
-                if not _NAME.fullmatch(entry.name):
+                # What is no file is read by nobody; where its name is wanted, it stands in the way of that one alone.
+                if not _NAME.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
                     continue
                 facts = entry.stat()
                 mark = facts.st_ctime_ns, facts.st_ino, facts.st_size
@@ -78,6 +80,8 @@ class FileStore:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         with _told():
+            # Somebody may have removed it.
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             with _told():

@@ -33,6 +33,8 @@ from zarrlink.streaming import Pin, Streamer
 
 # Metadata follows a dataset's description (contrast, names); chunks are what they are.
 METADATA_MAX_AGE_S: Final = 60
+# Datasets are copied file by file, and grow.
+ABSENT_MAX_AGE_S: Final = 60
 # A year: what a pinned address means never changes.
 PINNED_MAX_AGE_S: Final = 31_536_000
 _ALWAYS: Final = ("/zarr/", "/c/", "/u/")
@@ -149,7 +151,9 @@ class DataPath:
         if not found.is_kept or (pin is not None and not found.is_pinned):
             return b"no-store"
         limit = self.viewer_max_age_s
-        # A chunk that was never written is an answer like any other.
+        # A chunk that was never written is an answer like any other, but not for a year: its file may be on its way.
+        if pin is not None and found.served is None:
+            return b"public, max-age=%d, s-maxage=%d" % (min(limit, ABSENT_MAX_AGE_S), ABSENT_MAX_AGE_S)
         if found.served is None or found.served.kind == "chunk":
             if pin is not None:
                 return b"public, max-age=%d, s-maxage=%d, immutable" % (limit, PINNED_MAX_AGE_S)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
-from zarrlink.errors import CorruptFile, SourceChanged, UnknownKey
+from zarrlink.errors import CorruptFile, LinkGone, SourceChanged, UnknownKey
 from zarrlink.formats.zarr_keys import Dialect
 from zarrlink.formats.zarr_v2 import GROUP
 from zarrlink.geometry import Mag
@@ -83,7 +83,11 @@ def _add(
         position = webknossos_keys.chunk_position(key)
         if position is None:
             raise UnknownKey("chunks are called 0.X.Y.Z")
-        voxels = await _read(library, subject, layer, mag, position)
+        try:
+            voxels = await _read(library, subject, layer, mag, position)
+        except UnknownKey as error:
+            # Whoever asks for a chunk has read that there is such a layer and mag: 404 would be fill value to them.
+            raise LinkGone("the layer or mag is not there any more") from error
         if voxels is None:
             raise UnknownKey("there is nothing but fill value")
         return Response(voxels.tobytes(), media_type="application/octet-stream", headers={"cache-control": "no-store"})

@@ -16,6 +16,8 @@ export class JobList {
   #announce;
   #finished;
   #rows = new Map();
+  // Submitted here: an annotation's panel exports layers of its dataset as well, and must not lose sight of them.
+  #own = new Set();
   #list = make("ul", { class: "jobs" });
   #empty = make("p", { class: "hint", text: "No exports yet." });
   #failure = make("p", { class: "failure", role: "alert", hidden: true });
@@ -37,7 +39,7 @@ export class JobList {
     clearTimeout(this.#timer);
     let pause = POLL_MS;
     try {
-      const jobs = (await this.#api.get("/api/jobs")).filter(this.#filter);
+      const jobs = (await this.#api.get("/api/jobs")).filter((job) => this.#own.has(job.id) || this.#filter(job));
       this.#say("");
       this.#show(jobs);
       if (!jobs.some(isRunning)) return;
@@ -57,6 +59,7 @@ export class JobList {
 
   /** A job that was just submitted; it may be one that is listed, where the same runs already. */
   add(job) {
+    this.#own.add(job.id);
     this.#row(job).show(job);
     this.#list.prepend(this.#rows.get(job.id).element);
     this.#empty.hidden = true;

@@ -33,6 +33,7 @@ ACCESS: Final = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
 }
+_OURS: Final = ".zarrlink-localstack"
 _MODULE: Final = "localstack.runtime.main"
 _START_LIMIT_S: Final = 90.0
 _END_LIMIT_S: Final = 5.0
@@ -73,9 +74,11 @@ class EmulatedAws:
         for program in (programs.localstack, programs.function, programs.emulator):
             if not program.exists():
                 raise InvalidRequest(f"there is no {program}: make deploy-local brings it")
-        shutil.rmtree(self.home, ignore_errors=True)
+        self._clear()
+        self.home.mkdir(parents=True)
+        (self.home / _OURS).touch()
         for folder in ("tmp", "user"):
-            (self.home / folder).mkdir(parents=True)
+            (self.home / folder).mkdir()
         with self.log.open("wb") as out:
             self._process = process = subprocess.Popen(  # noqa: S603 (our own words)
                 [programs.localstack.absolute(), "-m", _MODULE],
@@ -103,8 +106,14 @@ class EmulatedAws:
         if self._process is not None:
             self._process.poll()
             self._process = None
-        shutil.rmtree(self.home, ignore_errors=True)
+        self._clear()
         return group is not None
+
+    def _clear(self) -> None:
+        """Raises InvalidRequest for a folder that is not of its making."""
+        if self.home.exists() and any(self.home.iterdir()) and not (self.home / _OURS).exists():
+            raise InvalidRequest(f"{self.home} is not a folder of LocalStack's, and is left as it is: name another")
+        shutil.rmtree(self.home, ignore_errors=True)
 
     def process_group(self) -> int | None:
         """Its id, where it runs: an id that was handed to another program since is not ended."""

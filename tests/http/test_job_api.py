@@ -211,6 +211,13 @@ def test_a_volume_layer_of_an_annotation(server: Server) -> None:
     assert np.array_equal(found[:, 32:], np.frombuffer(voxels(1), "<u4").reshape(32, 32, 32)[0])
 
 
+def test_what_was_painted_is_never_left_out_in_silence(server: Server) -> None:
+    annotation = annotate(server, painted())
+    refused = server.refused("segmentation", annotationId=annotation, bbox="0,0,0,64,32,1", mag="1")
+    assert "name 'Volume'" in refused
+    server.done("color", annotationId=annotation)
+
+
 @pytest.mark.parametrize("data_format", ["wkw", "zarr3"])
 def test_an_annotation_as_a_whole(server: Server, data_format: str) -> None:
     annotation = annotate(server, painted())

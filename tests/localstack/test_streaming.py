@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -137,3 +138,22 @@ def test_logs_hold_no_token(deployed: Any, mouse: Any) -> None:
     line = next(json.loads(line) for line in text.splitlines() if '"message":"request"' in line)
     assert (line["key"], line["status"]) == ("v2/em.zarr/.zattrs", 200)
     assert token not in text
+
+
+def test_pages_of_other_origins_read_links_as_through_api_gateway(deployed: Any, mouse: Any) -> None:
+    """An answer without these headers is fill value to a reader in a browser."""
+    origin = {"Origin": "https://neuroglancer.example"}
+    read = deployed.ask("GET", f"{mouse.link}v3/em.zarr/zarr.json", headers=origin)
+    asked = {**origin, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "range"}
+    before = deployed.ask("OPTIONS", f"{mouse.link}v3/em.zarr/zarr.json", headers=asked)
+    assert (read.status_code, before.status_code) == (200, 204)
+    assert {one.headers["access-control-allow-origin"] for one in (read, before)} == {"*"}
+
+
+def test_nothing_listens_beyond_this_machine(deployed: Any) -> None:
+    """Any credentials are taken, and functions are programs of this user."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    listening = {tuple(row[1].split(":")) for row in rows if row[3] == "0A"}
+    addresses = {address for address, port in listening if int(port, 16) in (4566, 4567)}
+    # 127.0.0.1, as the kernel writes it.
+    assert addresses == {"0100007F"}

@@ -237,6 +237,14 @@ def test_an_annotations_box_and_layer_are_exported(site: Site, browser, annotati
     assert told == [40, 4, 8, 16, 20, 4]
 
 
+def test_an_annotations_panel_exports_layers_of_its_dataset_too(
+    site: Site, browser, annotation: str, tmp_path: Path
+) -> None:
+    page, _ = open_panel(browser, site, f'annotation="{annotation}"')
+    page.get_by_role("button", name="Start export").click()
+    assert result(page, tmp_path).stat().st_size > 0
+
+
 def copied(page, name: str) -> str:
     """The lines of a tool, as its button copies them."""
     page.get_by_role("button", name=f"Copy the lines for {name}").click()

@@ -6,7 +6,7 @@ import dataclasses
 import io
 import json
 import os
-from functools import partialmethod
+from functools import partial, partialmethod
 from typing import Any, Final
 
 from localstack.runtime import hooks
@@ -20,6 +20,28 @@ LOOK_S: Final = 0.2
 
 
 @hooks.on_infra_start()  # type: ignore[untyped-decorator]  # LocalStack comes without types
+def stay_on_loopback() -> None:
+    """GATEWAY_LISTEN's host is one of IPv6 or counts for nothing, and it takes any credentials: whoever reached it could
+    run code here."""
+    from twisted.internet import endpoints
+
+    endpoints.TCP4ServerEndpoint = partial(endpoints.TCP4ServerEndpoint, interface="127.0.0.1")
+
+
+@hooks.on_infra_start()  # type: ignore[untyped-decorator]  # as above
+def leave_origins_to_the_api() -> None:
+    """Of which pages may call it, the API at its own address decides, as behind API Gateway; of all else LocalStack does."""
+    from localstack.aws.handlers import cors
+
+    is_call, door = cors.is_execute_api_call, os.environ.get("ZARRLINK_DOOR")
+
+    def is_for_the_api(context: Any) -> bool:
+        return (door is not None and context.request.host == door) or bool(is_call(context))
+
+    cors.is_execute_api_call = is_for_the_api
+
+
+@hooks.on_infra_start()  # type: ignore[untyped-decorator]  # as above
 def let_services_fail() -> None:
     """As /_zarrlink/faults says; what LocalStack's own parts ask of one another never fails."""
     from localstack.aws.api import CommonServiceException

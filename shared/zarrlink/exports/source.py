@@ -13,9 +13,21 @@ from zarrlink.exports.encoder import encoder_version
 from zarrlink.exports.request import ExportRequest, ExportSource, ExportSpec, Limits, Wide
 from zarrlink.layer import LeadingAxis
 from zarrlink.library import Library, Subject
+from zarrlink.opening.annotation import volume_name
 from zarrlink.opening.volumes import LayerVolumes
 
 _NARROW_MOST: Final = {"uint64": 2**32 - 1, "int64": 2**31 - 1}
+
+
+async def _check_not_below(library: Library, subject: Subject, layer: str) -> None:
+    """Who exports an annotation and names the layer that it is painted over wants to have what was painted."""
+    _, manifest = await library.manifest(subject)
+    names = {volume_name(volume): volume.fallback_layer for volume in manifest.volumes}
+    above = [name for name, below in names.items() if below == layer]
+    if above and layer not in names:
+        raise InvalidRequest(
+            f"layer {layer!r} is without what this annotation paints over it: name {above[0]!r}, or no annotation"
+        )
 
 
 async def export_spec(
@@ -23,8 +35,11 @@ async def export_spec(
 ) -> tuple[ExportSpec, Volume]:
     """What the plan of an export is made from, its ratio not sampled yet, and the layer's voxels at the mag.
 
-    Raises as `Library.layer` does, and InvalidRequest for a mag or an additional axis that the layer has not.
+    Raises as `Library.layer` does, and InvalidRequest for a mag or an additional axis that the layer has not, and for the
+    layer below one that an annotation paints.
     """
+    if subject.annotation is not None:
+        await _check_not_below(library, subject, args.layer)
     found = await library.volumes(subject, args.layer, args.mapping)
     mags = tuple(stored.mag for stored in found.stored)
     if not mags:

@@ -44,6 +44,15 @@ def test_a_link_is_revoked_although_nothing_else_can_be_mended(
     assert len(caplog.records) == 1
 
 
+def test_entries_that_were_lost_come_back(machine: Machine, tmp_path: Path) -> None:
+    entries = tmp_path / "entries"
+    with Pushes(machine, entries, every_s=0.01, mend_s=0.01):
+        before = FileStore(entries).entries()
+        for entry in entries.glob("[kl]_*"):
+            entry.unlink()
+        until(lambda: FileStore(entries).entries() == before)
+
+
 def test_what_is_no_file_is_passed_over_and_a_folder_that_is_gone_is_made(machine: Machine, tmp_path: Path) -> None:
     entries = tmp_path / "entries"
     with Pushes(machine, entries, every_s=0.01, mend_s=0.01):

@@ -227,6 +227,7 @@ WRONG = {
     "bad owner": ("annotations", "import", "FILE", "--owner", "a b"),
     "unknown format": ("annotations", "download", "cells", "--volume-format", "n5"),
     "no file": ("annotations", "import"),
+    "no folder": ("annotations", "download", "cells", "-o", "results/"),
 }
 
 

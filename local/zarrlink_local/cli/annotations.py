@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from zarrlink_local.cli.options import print_json, print_table, shown, with_place
+from zarrlink_local.cli.options import OutputPath, print_json, print_table, shown, with_place
 from zarrlink_local.cli.progress import byte_progress
 from zarrlink_local.cli.sharing import add_sharing, print_facts
 from zarrlink_local.verbs.annotations import WantedDownload, annotation_verbs
@@ -88,7 +88,7 @@ def import_file(
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=OutputPath(),
     help="A file, or a folder to put it in. [the annotation's name, in this folder]",
 )
 @click.option("--volume-format", type=click.Choice(["wkw", "zarr3"]), default="wkw", show_default=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from zarrlink_local.cli.options import print_json, print_table, with_machine_or_api
+from zarrlink_local.cli.options import OutputPath, print_json, print_table, with_machine_or_api
 from zarrlink_local.cli.progress import byte_progress
 from zarrlink_local.machine import Machine
 from zarrlink_local.remote import Api
@@ -63,7 +63,7 @@ def retry(job_id: str, place: Machine | Api, as_json: bool) -> None:
 @click.option(
     "--output",
     "-o",
-    type=click.Path(path_type=Path),
+    type=OutputPath(),
     help="A file, or a folder to put it in. [the job's name for it, in this folder]",
 )
 @click.option("--force", is_flag=True, help="Replace files that are there.")

@@ -29,6 +29,19 @@ API: Final = "zarrlink.api"
 TOKEN: Final = "zarrlink.token"  # noqa: S105 (a name)
 _OPTIONS: Final = {STATE_VARIABLE: "--state", STACK_VARIABLE: "--stack", API_VARIABLE: "--api"}
 
+
+class OutputPath(click.Path):
+    """A file, or a folder that is there. `results/` is a folder to whoever writes it, and never a file called so."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if str(value).endswith(os.sep) and not Path(value).is_dir():
+            self.fail(f"there is no folder {value}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 state_option: Final = click.option(
     "--state",
     type=click.Path(path_type=Path, dir_okay=False),

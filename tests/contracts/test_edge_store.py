@@ -96,10 +96,20 @@ def test_a_folder_that_cannot_be_is_unavailable(tmp_path: Path) -> None:
         FileStore(tmp_path / "file")
     store = FileStore(tmp_path / "s")
     (tmp_path / "s").rmdir()
+    (tmp_path / "s").write_bytes(b"")
     with pytest.raises(SourceUnavailable):
         store.entries()
     with pytest.raises(SourceUnavailable):
         put(store, {KEYS[0]: ENTRY})
+
+
+def test_a_folder_that_was_removed_is_made_again(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "s")
+    (tmp_path / "s").rmdir()
+    assert store.entries() == {}
+    (tmp_path / "s").rmdir()
+    put(store, {KEYS[0]: ENTRY})
+    assert store.entries() == {KEYS[0]: ENTRY}
 
 
 def test_processes_take_turns(tmp_path: Path) -> None:

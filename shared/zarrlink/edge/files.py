@@ -34,15 +34,19 @@ class FileStore:
         self._folder = folder
         # By name: when a file was last touched, its inode, its length, and what was read from it then.
         self._known: dict[str, tuple[tuple[int, int, int], str]] = {}
+        self._make_folder()
+
+    def _make_folder(self) -> None:
+        # Again and again, since somebody may have removed it.
         with _told():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def entries(self) -> dict[str, str]:
         # Times of files go in steps: of one that was touched a moment ago another version may have the same.
         settled_ns = time.time_ns() - _SETTLED_NS
         found: dict[str, str] = {}
         known = {}
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_folder()
         with _told(), os.scandir(self._folder) as listed:
             for entry in listed:
                 # What is no file is read by nobody; where its name is wanted, it stands in the way of that one alone.
@@ -79,9 +83,8 @@ class FileStore:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
+        self._make_folder()
         with _told():
-            # Somebody may have removed it.
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(self._folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             with _told():

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import bulk
+import cdn_hits
 import frames
 import growth
 import lambda_functions
@@ -21,14 +22,13 @@ import tiff
 from data import write_dataset
 from measure import FULL, QUICK
 
-import edge
 import sources
 
 HERE = Path(__file__).parent
 PARTS = {
     "frames": frames.run,
     "serving": serving.run,
-    "edge": edge.run,
+    "edge": cdn_hits.run,
     "sources": sources.run,
     "lambda": lambda_functions.run,
     "tiff": tiff.run,
@@ -37,7 +37,7 @@ PARTS = {
     "growth": growth.run,
     "soak": soak.run,
 }
-NEEDS = {"serving": serving.missing, "edge": edge.missing, "lambda": lambda_functions.missing} | dict.fromkeys(
+NEEDS = {"serving": serving.missing, "edge": cdn_hits.missing, "lambda": lambda_functions.missing} | dict.fromkeys(
     ("peers", "bulk", "growth", "soak"), serving.missing
 )
 

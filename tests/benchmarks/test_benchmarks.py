@@ -13,6 +13,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.append(str(BENCHMARKS))
 
 import bulk  # noqa: E402
+import cdn_hits  # noqa: E402
 import data  # noqa: E402
 import frames  # noqa: E402
 import growth  # noqa: E402
@@ -26,7 +27,6 @@ import soak  # noqa: E402
 import stages  # noqa: E402
 import tiff  # noqa: E402
 
-import edge  # noqa: E402
 import sources  # noqa: E402
 
 TINY = measure.Scale((128, 128, 128), rounds=1, seconds=1, calls=64)
@@ -61,9 +61,9 @@ def test_servers_give_equal_bytes_and_are_measured(dataset: Path) -> None:
 
 
 def test_the_edge_gives_equal_bytes_and_is_measured(dataset: Path) -> None:
-    if missing := edge.missing():
+    if missing := cdn_hits.missing():
         pytest.skip(f"not installed: {', '.join(missing)}")
-    (table,) = edge.run(dataset, TINY).tables
+    (table,) = cdn_hits.run(dataset, TINY).tables
     names = ["static files", "cache alone", "cache behind the edge's function", "forged tokens, refused"]
     assert [row[0] for row in table.rows] == names
     assert table.rows[1][2] == "1"

@@ -233,7 +233,9 @@ def test_what_the_tests_run_works_as_it_stands(
 def as_run(words: list[str]) -> list[str]:
     """With this Python: what make would run last, or the command."""
     if words[0] == "make":
-        told = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=True)
+        told = subprocess.run(
+            ["make", "-n", "--no-print-directory", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=True
+        )
         recipe = shlex.split(told.stdout.strip().splitlines()[-1])
         return [sys.executable, *recipe[1:]]
     assert words[0] == "zarrlink"

@@ -76,7 +76,7 @@ def test_a_failure_on_a_link_that_nobody_explained_is_named() -> None:
     ("words", "said"),
     [
         ("410 http://127.0.0.1:8123/zarr/a7qIWz_-M4/v3/em.zarr/0/c/1/2/3\nmore", "410 ADDRESS/v3/em.zarr/0/c/…"),
-        ("no such file /tmp/abc/root/x.npy here", "no such file FOLDER here"),
+        ("no such file /home/ana/x.npy here", "no such file FOLDER here"),
         ("GET http://127.0.0.1:1/abc-d/v2.zarr/0/0/0/1 in 10.08ms - gone", "GET ADDRESS/v2.zarr/0/… in N s - gone"),
         ("", ""),
     ],

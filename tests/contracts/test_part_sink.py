@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ class TestFileParts(PartSinkContract):
         def full(*_: Any) -> None:
             raise OSError(28, os.strerror(28), str(self.target))
 
-        monkeypatch.setattr("zarrlink.exports.part_files.shutil.copyfileobj", full)
+        monkeypatch.setattr("zarrlink.exports.part_files.os.fsync", full)
         with pytest.raises(ExportFailed, match="No space left on device") as failed:
             put(sink, upload, 1, LAST)
         assert "one.ome.tif" not in str(failed.value)
@@ -75,6 +76,40 @@ class TestFileParts(PartSinkContract):
             sink.put(upload, 1, io.BytesIO(LAST), len(LAST) + 1, 0)
         sink.abort(upload)
         assert self.remains() == []
+
+    @pytest.mark.parametrize("copies", ["all", "a piece", "nothing", "no such function"])
+    def test_what_the_kernel_does_not_copy_is_copied(
+        self, sink: PartSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copies: str
+    ) -> None:
+        """Of files, as a worker's are; one of them was looked into before."""
+        upload, of_kernel, pieces = sink.begin(), getattr(os, "copy_file_range", None), iter([1000])
+
+        def copied(source: int, target: int, count: int, at: int) -> int:
+            if copies == "all" and of_kernel is not None:
+                return int(of_kernel(source, target, count, at))
+            if copies == "a piece" and (count := next(pieces, 0)):
+                return os.write(target, os.pread(source, count, at))
+            raise OSError(18, os.strerror(18))
+
+        if copies == "no such function":
+            monkeypatch.delattr("zarrlink.exports.part_files.os.copy_file_range", raising=False)
+        else:
+            monkeypatch.setattr("zarrlink.exports.part_files.os.copy_file_range", copied, raising=False)
+        parts, data = [], [os.urandom(20_000), os.urandom(50_000), LAST]
+        for number, part in enumerate(data, 1):
+            with (tmp_path / "spill").open("w+b") as file:
+                file.write(part)
+                file.seek(0)
+                file.read(10)
+                file.seek(0)
+                parts.append(sink.put(upload, number, file, len(part), zlib.crc32(part)))
+        sink.complete(upload, parts)
+        assert self.visible() == b"".join(data)
+
+    def test_a_part_that_is_longer_than_was_said_is_not_taken(self, sink: PartSink) -> None:
+        upload = sink.begin()
+        with pytest.raises(ExportFailed, match="another length"):
+            sink.put(upload, 1, io.BytesIO(LAST), len(LAST) - 1, 0)
 
 
 class TestS3Parts(PartSinkContract):

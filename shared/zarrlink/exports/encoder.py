@@ -18,9 +18,10 @@ from zarrlink.exports.request import LAYOUT_VERSION, Compression
 _LEVEL: Final = 1
 _ZSTD_LEVEL: Final = 1
 _MOST_MEMORY: Final = 9
-# Pieces that tell by what a stream is packed, each a 64th of it; and how much shorter libdeflate must make them to be worth
+# Pieces that tell by what a stream is packed, each a 128th of it; and how much shorter libdeflate must make them to be worth
 # its time.
 _PIECES: Final = 4
+_PIECE_SHARE: Final = 128
 _WORTH: Final = 0.95
 
 
@@ -51,7 +52,7 @@ def _deflated(data: Any) -> bytes:
     no longer. Segment ids repeat themselves.
     """
     view = memoryview(data).cast("B")
-    step, piece = len(view) // _PIECES, len(view) // 64
+    step, piece = len(view) // _PIECES, len(view) // _PIECE_SHARE
     probe = b"".join(view[at * step : at * step + piece] for at in range(_PIECES))
     if len(deflate.zlib_compress(probe, _LEVEL)) < _WORTH * len(_runs(probe)):
         return bytes(deflate.zlib_compress(view, _LEVEL))

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -39,8 +40,8 @@ class FileParts:
         written = folder / f"{number}.{secrets.token_hex(8)}"
         try:
             with written.open("xb") as file:
-                shutil.copyfileobj(data, file, _COPY_BYTES)
-                length = file.tell()
+                _append(file, data, part_bytes)
+                length = file.tell() + len(data.read(1))
                 # So that nothing but this has to be read before the parts are put together.
                 file.write(_TRAILER.pack(_MAGIC, crc))
                 file.flush()
@@ -70,7 +71,8 @@ class FileParts:
             raise PartsDiffer(differing)
         with disk_errors(), whole.open("wb") as file:
             for part in parts:
-                _append(file, folder / _name(part.number), part.part_bytes)
+                with (folder / _name(part.number)).open("rb") as written:
+                    _append(file, written, part.part_bytes)
             file.flush()
             os.fsync(file.fileno())
         try:
@@ -125,25 +127,20 @@ def _found(path: Path) -> tuple[int, str]:
     return (length, f"{crc:08x}") if magic == _MAGIC else (-1, "")
 
 
-def _append(file: BinaryIO, path: Path, length: int) -> None:
-    """The kernel copies; file systems that share extents copy nothing."""
-    with path.open("rb") as part:
-        left = length
-        file.flush()
-        while left > 0:
-            try:
-                copied = os.copy_file_range(part.fileno(), file.fileno(), left)
-            except (AttributeError, OSError):
-                copied = 0
-            if copied == 0:
-                break
-            left -= copied
-        if left:
-            file.seek(0, os.SEEK_END)
-            part.seek(length - left)
-            shutil.copyfileobj(part, file, _COPY_BYTES)
-        else:
-            file.seek(0, os.SEEK_END)
+def _append(file: BinaryIO, source: BinaryIO, length: int) -> None:
+    """The next `length` bytes of `source`, or fewer where there are no more: by the kernel where it can, which copies
+    nothing where a file system shares extents."""
+    file.flush()
+    left, at = length, source.tell()
+    with suppress(AttributeError, OSError):
+        while left and (copied := os.copy_file_range(source.fileno(), file.fileno(), left, at)):
+            left, at = left - copied, at + copied
+    # What was in the way of the kernel, a full disk say, this meets as well.
+    file.seek(0, os.SEEK_END)
+    source.seek(at)
+    while left and (piece := source.read(min(left, _COPY_BYTES))):
+        file.write(piece)
+        left -= len(piece)
 
 
 def _sync_folder(folder: Path) -> None:

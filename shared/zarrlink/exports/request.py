@@ -16,7 +16,7 @@ Compression = Literal["deflate", "zstd", "none"]
 # with one that does not fails), replaced by the numbers of a table, or kept in a TIFF that is no OME-TIFF.
 Wide = Literal["narrow", "renumber", "keep"]
 # Changes whenever the same request would give other bytes.
-LAYOUT_VERSION: Final = "zarrlink-tiff-1"
+LAYOUT_VERSION: Final = "zarrlink-tiff-2"
 _NAMESPACE: Final = uuid.UUID("6f3f2f0c-53f0-5d0c-9a52-0d3f4b6b2f57")
 _MIB: Final = 2**20
 

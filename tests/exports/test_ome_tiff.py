@@ -163,8 +163,7 @@ def test_metadata_is_valid_and_says_what_it_is(tmp_path: Path) -> None:
         channel_names=('DAPI <1> & \x01 "x"', "GFP"),
         channel_colors=("ff0000", "00ff80"),
         voxel_size=VoxelSize((4.0, 11.24, 35.0)),
-        organization="lab",
-        address="https://example.org/view?a=1&b=2",
+        annotation="65f1a0",
     )
     export(spec, volume, tmp_path / "a.ome.tif")
     with tifffile.TiffFile(tmp_path / "a.ome.tif") as file:
@@ -184,7 +183,7 @@ def test_metadata_is_valid_and_says_what_it_is(tmp_path: Path) -> None:
     told = {pair.k: pair.value for pair in ome.structured_annotations[0].value.ms}
     assert told["dataset"] == "set"
     assert told["mag"] == "2-2-1"
-    assert told["source"] == "https://example.org/view?a=1&b=2"
+    assert told["annotation"] == "65f1a0"
     assert told["requested_bounding_box_mag1"] == "13,27,6,301,229,7"
     assert told["bounding_box_mag1"] == "12,26,6,302,230,7"
     # Pixels per centimetre, exactly; half as many in the next level.

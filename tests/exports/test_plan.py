@@ -40,7 +40,7 @@ def specs(draw: st.DrawFn, kind: str = "ome_tiff") -> ExportSpec:
     limits = replace(SMALL, least_part=least, unit=unit, aimed_unit=unit // 2)
     chunk = draw(st.tuples(st.integers(1, 100), st.integers(1, 100), st.integers(1, 40)))
     dtype, channels = draw(st.sampled_from(["uint8", "uint16", "uint32", "float64"])), draw(st.integers(1, 3))
-    levels = draw(st.one_of(st.none(), st.integers(1, 5)))
+    levels = draw(st.one_of(st.none(), st.integers(1, 5))) if kind == "ome_tiff" else None
     return make_spec(
         box, dtype, channels=channels, mag=mag, kind=kind, tile=32, levels=levels, limits=limits, chunk=chunk,
         chunk_start=draw(st.tuples(*[st.integers(-9, 9)] * 3)), ratio=draw(st.sampled_from([0.01, 0.5, 1.0])),
@@ -263,7 +263,15 @@ def test_a_plane_that_no_plain_tiff_holds_is_refused_for_a_stack() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"kind": "png"}, {"compression": "lzw"}, {"levels": 0}, {"tile": 100}, {"wide": ""}]
+    "changes",
+    [
+        {"kind": "png"},
+        {"compression": "lzw"},
+        {"levels": 0},
+        {"kind": "tiff_stack", "levels": 2},
+        {"tile": 100},
+        {"wide": ""},
+    ],
 )
 def test_a_request_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):

@@ -46,7 +46,7 @@ def test_ids_that_fit_are_made_narrow(dtype: str, top: int, labels: bool, gives:
 def test_one_that_does_not_fit_fails_the_export(kind: str, dtype: str, value: int, tmp_path: Path) -> None:
     volume = ids(np.array([1], dtype))
     volume.voxels[0, 8, 200, 300] = value
-    with pytest.raises(InvalidRequest, match="let them be renumbered"):
+    with pytest.raises(InvalidRequest, match="choose renumber"):
         export(make_spec(BOX, dtype, kind=kind, is_labels=True), volume, tmp_path / "a.ome.tif")
     assert not (tmp_path / "a.ome.tif").exists()
 

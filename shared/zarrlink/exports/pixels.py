@@ -57,8 +57,8 @@ class PixelForm:
             known = np.iinfo(self.dtype)
             if voxels.size and (int(voxels.max()) > known.max or int(voxels.min()) < known.min):
                 raise InvalidRequest(
-                    f"the box holds 64-bit numbers that do not fit {known.bits} bits: let them be renumbered, or keep them"
-                    " in a TIFF that few programs read"
+                    f"the box holds 64-bit numbers that do not fit {known.bits} bits: choose renumber for 'wide',"
+                    " or keep for a TIFF that few programs read"
                 )
         wanted = voxels.astype(self.dtype, copy=False)
         if self.samples == 1:

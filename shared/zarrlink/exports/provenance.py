@@ -28,7 +28,7 @@ def facts(spec: ExportSpec, box: BoundingBox, form: PixelForm) -> dict[str, Any]
     covered += [length * side for length, side in zip(box.size, mag.xyz, strict=True)]
     known: dict[str, Any] = {
         "dataset": source.dataset,
-        "organization": source.organization,
+        "annotation": source.annotation,
         "layer": source.layer,
         "mag": mag.literal,
         "bounding_box_mag1": covered,
@@ -39,7 +39,6 @@ def facts(spec: ExportSpec, box: BoundingBox, form: PixelForm) -> dict[str, Any]
         "type": form.dtype.name,
         "additional_axes": [f"{name}={at}" for name, at in zip(source.axes, request.extra, strict=True)],
         "mapping": source.mapping,
-        "source": source.address,
         "revision": source.revision,
         "content": source.content,
         "revised_at": source.revised_at,

@@ -49,6 +49,8 @@ class ExportRequest:
             raise InvalidRequest("64-bit numbers are made narrow, renumbered or kept")
         if self.levels is not None and not 1 <= self.levels <= 32:
             raise InvalidRequest("a pyramid has 1 to 32 levels")
+        if self.levels is not None and self.kind == "tiff_stack":
+            raise InvalidRequest("a TIFF stack has no pyramid: leave out the number of levels, or choose an OME-TIFF")
         if self.tile % 16 or not 16 <= self.tile <= 4096:
             raise InvalidRequest("a tile's side is a multiple of 16 from 16 to 4096")
 
@@ -60,8 +62,8 @@ class ExportSource:
     `box`: the layer's, in mag-1 voxels. `mags`: all that could be asked for. `chunk`, `chunk_start`: (x, y, z) in the
     mag's own voxels, what is best read together and where its grid begins. `revision`: changes with the
     layer's description and headers, `content` with its data files (`zarrlink.exports.originals`); `revised_at`: when the
-    dataset or annotation was last made known, ISO 8601 in UTC. `channel_colors` as RRGGBB. `address`: where it can be looked
-    at. `axes`: names of the additional axes.
+    dataset or annotation was last made known, ISO 8601 in UTC. `channel_colors` as RRGGBB. `annotation`: id of
+    the one that is exported with its dataset. `axes`: names of the additional axes.
     """
 
     dataset: str
@@ -79,9 +81,8 @@ class ExportSource:
     is_rgb: bool = False
     channel_names: tuple[str, ...] = ()
     channel_colors: tuple[str, ...] = ()
-    organization: str = ""
     mapping: str = ""
-    address: str = ""
+    annotation: str = ""
     content: str = ""
     axes: tuple[str, ...] = ()
 

@@ -52,6 +52,7 @@ async def export_spec(
     described = found.described
     source = ExportSource(
         dataset="" if subject.dataset is None else subject.dataset.name,
+        annotation="" if subject.annotation is None else subject.annotation.id,
         layer=args.layer,
         box=described.box,
         mags=mags,

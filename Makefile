@@ -159,7 +159,7 @@ check: setup setup-aws ## formatting, lint, types, layers, template
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(AWS_BIN)/cfn-lint template.yaml infra/edge_log.yaml infra/watching.yaml
+	$(AWS_BIN)/cfn-lint template.yaml infra/edge_log.yaml infra/edge_watching.yaml infra/watching.yaml
 	AWS_DEFAULT_REGION=eu-central-1 $(SAM) validate --lint
 
 format: setup ## format the code

@@ -21,6 +21,7 @@ from zarrlink.annotations.safe_zip import ZipLimits
 from zarrlink.annotations.shelf import Shelf
 from zarrlink.annotations.upload import ImportLimits
 from zarrlink.annotations.volume_zip import VolumeData
+from zarrlink.aws_counts import Tally
 from zarrlink.aws_errors import service_error
 from zarrlink.aws_parts import FRESHNESS_S, MOST_BYTES, LazyClient, now_ms, source_opener, starts
 from zarrlink.catalogue.annotations import AnnotationRecord
@@ -34,7 +35,7 @@ from zarrlink.http.api_door import ApiDoor
 from zarrlink.http.asgi import Door
 from zarrlink.http.cors import UiOrigins
 from zarrlink.http.edge_door import EdgeDoor
-from zarrlink.http.lambda_events import carried, reply_of, request_of
+from zarrlink.http.lambda_events import body_bytes, carried, reply_of, request_of
 from zarrlink.http.page import read_page_html
 from zarrlink.http.routes import DataPath, is_of_link
 from zarrlink.http.webknossos_api import create_webknossos_routes
@@ -50,6 +51,7 @@ from zarrlink.settings import ApiSettings
 from zarrlink.sources.bucket_places import bucket_places
 from zarrlink.sources.permission import AllowedSources
 from zarrlink.storage.bucket_access import BucketAccess
+from zarrlink.storage.metered import metered
 from zarrlink.streaming import Streamer
 from zarrlink.users.configured import SignInChoice
 from zarrlink.users.dynamodb import DynamoUsers
@@ -66,6 +68,7 @@ VOUCHERS = SignInChoice(
 ).vouchers()
 LOGGER = Logger()
 METRICS = Metrics()
+TALLY = Tally()
 STARTS = starts()
 # Errors of the package are lines like any other: JSON, not the plain text of Lambda's own handler.
 copy_config_to_registered_loggers(LOGGER, include={problems.LOG.name})
@@ -88,9 +91,10 @@ def door(public_url: str) -> Mangum:
     catalogue = DynamoCatalogue(dynamodb, SETTINGS.catalogue_table)
     annotations = DynamoAnnotations(dynamodb, SETTINGS.annotations_table)
     s3 = _s3()
+    opener = source_opener(BucketAccess.from_settings(SETTINGS))
     library = Library(
         catalogue,
-        source_opener(BucketAccess.from_settings(SETTINGS)),
+        lambda location: metered(opener(location), TALLY.meter),
         monotonic=time.monotonic,
         freshness_s=FRESHNESS_S,
         annotations=annotations,
@@ -128,7 +132,7 @@ def door(public_url: str) -> Mangum:
         vouchers=VOUCHERS,
     )
     facts = create_webknossos_routes(library, catalogue, public_url)
-    api = create_api(services, facts, create_zarr_routes(library))
+    api = create_api(services, facts, create_zarr_routes(library, TALLY.answered))
     app = ApiDoor(api, ui_origins=UI_ORIGINS, max_upload_bytes=MAX_UPLOAD_BYTES)
     # Below /data, where a link's token may stand in place of an id.
     data_path = DataPath(
@@ -139,6 +143,7 @@ def door(public_url: str) -> Mangum:
         page_html=read_page_html(),
         viewer_max_age_s=SETTINGS.link_viewer_max_age,
         edge=edge(),
+        answered=TALLY.answered,
     )
     return Mangum(_encoded(Door(data_path, lambda _: app)), lifespan="off")
 
@@ -199,6 +204,7 @@ def _have_download_made(record: AnnotationRecord, volume_data: VolumeData | None
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """API Gateway's event to its answer."""
     started = time.perf_counter()
+    TALLY.begin()
     answer, is_admitted = _answer(event, context)
     answer = carried(answer, "ask for less of it, such as one link or the links to one dataset")
     if is_admitted and event["path"].startswith(("/api/", "/data/")) and not is_of_link(event["path"]):
@@ -216,11 +222,19 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             "milliseconds": round((time.perf_counter() - started) * 1000, 2),
         },
     )
-    status = answer["statusCode"]
-    outcome = "Failed" if status >= 500 else "Refused" if status >= 400 else "Answered"
-    METRICS.add_metric(name=outcome, unit=MetricUnit.Count, value=1)
+    _count(event["path"], answer)
     METRICS.add_metric(name="ColdStarts", unit=MetricUnit.Count, value=next(STARTS))
     return answer
+
+
+def _count(path: str, answer: dict[str, Any]) -> None:
+    """Streamed data as in `stream`; of everything else what became of it."""
+    status = answer["statusCode"]
+    if path.startswith("/data/"):
+        TALLY.add_to(METRICS, status, body_bytes(answer))
+        return
+    outcome = "Failed" if status >= 500 else "Refused" if status >= 400 else "Answered"
+    METRICS.add_metric(name=outcome, unit=MetricUnit.Count, value=1)
 
 
 def _answer(event: dict[str, Any], context: Any) -> tuple[dict[str, Any], bool]:

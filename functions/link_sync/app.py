@@ -50,7 +50,6 @@ class _Keys:
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """From a stream: that nothing is to be given again. From anything else: what `reconcile` found."""
     LOGGER.append_keys(request_id=getattr(context, "aws_request_id", ""))
-    METRICS.add_metric(name="UnreadableRows", unit=MetricUnit.Count, value=0)
     with counted(METRICS, STARTS):
         return _changed(event["Records"]) if "Records" in event else _reconcile()
 
@@ -81,6 +80,6 @@ def _reconcile() -> dict[str, Any]:
 
 
 def _tell_damaged(link_ids: Sequence[str]) -> None:
+    METRICS.add_metric(name="UnreadableRows", unit=MetricUnit.Count, value=len(link_ids))
     if link_ids:
-        METRICS.add_metric(name="UnreadableRows", unit=MetricUnit.Count, value=len(link_ids))
         LOGGER.error("damaged rows of links, or of what they open", extra={"links": list(link_ids)[:100]})

@@ -16,12 +16,11 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.logging.utils import copy_config_to_registered_loggers
 from aws_lambda_powertools.metrics import MetricUnit
 
-from zarrlink.answers import Served
+from zarrlink.aws_counts import Tally
 from zarrlink.aws_parts import FRESHNESS_S, MOST_BYTES, LazyClient, now_ms, source_opener, starts
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.edge.addresses import LINK_HEADER, TOKEN_HEADER, UNCHECKED, parse_address
-from zarrlink.errors import CorruptFile
 from zarrlink.http import problems
 from zarrlink.http.edge_door import EdgeDoor
 from zarrlink.http.lambda_events import reply_of, request_of, sendable
@@ -34,16 +33,14 @@ from zarrlink.links.secrets import SecretEdge, SecretKeys
 from zarrlink.settings import StreamSettings
 from zarrlink.sources.permission import AllowedSources
 from zarrlink.storage.bucket_access import BucketAccess
-from zarrlink.storage.metered import Meter, metered
+from zarrlink.storage.metered import metered
 from zarrlink.streaming import Streamer
 
 SETTINGS = StreamSettings.from_environment(os.environ)
 LOGGER = Logger()
 METRICS = Metrics()
-METER = Meter()
+TALLY = Tally()
 STARTS = starts()
-# What the data path answered to the request at hand: at most one, None for a chunk that holds nothing.
-ANSWERED: list[Served | None] = []
 LOOP = asyncio.new_event_loop()
 # Errors of the package are lines like any other: JSON, not the plain text of Lambda's own handler.
 copy_config_to_registered_loggers(LOGGER, include={problems.LOG.name})
@@ -58,7 +55,7 @@ def data_path() -> DataPath:
     opener = source_opener(BucketAccess.from_settings(SETTINGS))
     library = Library(
         DynamoCatalogue(dynamodb, SETTINGS.catalogue_table),
-        lambda location: metered(opener(location), METER),
+        lambda location: metered(opener(location), TALLY.meter),
         monotonic=time.monotonic,
         freshness_s=FRESHNESS_S,
         annotations=DynamoAnnotations(dynamodb, SETTINGS.annotations_table),
@@ -74,7 +71,7 @@ def data_path() -> DataPath:
         page_html=read_page_html(),
         viewer_max_age_s=SETTINGS.link_viewer_max_age,
         edge=EdgeDoor(SecretEdge(secrets, SETTINGS.edge_secret)) if SETTINGS.edge_secret else None,
-        answered=ANSWERED.append,
+        answered=TALLY.answered,
     )
 
 
@@ -82,14 +79,16 @@ def data_path() -> DataPath:
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """API Gateway's event to its answer."""
     started = time.perf_counter()
-    METER.reset()
-    ANSWERED.clear()
+    TALLY.begin()
     request = request_of(event)
     asked = _as_get(request) if SETTINGS.head_with_body else request
     response = sendable(LOOP.run_until_complete(_respond(asked)))
     answer = reply_of(response)
-    _note(request, response, context, (time.perf_counter() - started) * 1000)
-    _count(response)
+    # The gateway strips the body of what was asked by HEAD.
+    sent = 0 if request.method == "HEAD" else len(response.body)
+    _note(request, response, sent, context, (time.perf_counter() - started) * 1000)
+    TALLY.add_to(METRICS, response.status, sent)
+    METRICS.add_metric(name="ColdStarts", unit=MetricUnit.Count, value=next(STARTS))
     return answer
 
 
@@ -129,9 +128,10 @@ def _as_get(request: Request) -> Request:
     return replace(request, method="GET", headers=headers)
 
 
-def _note(request: Request, response: Response, context: Any, milliseconds: float) -> None:
+def _note(request: Request, response: Response, sent: int, context: Any, milliseconds: float) -> None:
     """One line a request. The token is a secret: of the address only what comes after it, and a hash of the link's id."""
     link_id, below = _told(request)
+    reads = TALLY.reads()
     LOGGER.info(
         "request",
         extra={
@@ -140,31 +140,9 @@ def _note(request: Request, response: Response, context: Any, milliseconds: floa
             "method": request.method,
             "key": _shown_key(below, response),
             "status": response.status,
-            "bytes_sent": len(response.body),
-            "source_requests": METER.requests,
-            "source_bytes": METER.bytes,
+            "bytes_sent": sent,
+            "source_requests": reads.requests,
+            "source_bytes": reads.bytes,
             "milliseconds": round(milliseconds, 2),
         },
     )
-
-
-def _count(response: Response) -> None:
-    """What the dashboard and the alarms look at (infra/watching.yaml), told apart by function alone."""
-    damaged = response.status == problems.TABLE[CorruptFile].status
-    outcome = {2: "Served", 3: "Served"}.get(response.status // 100, "Failed" if response.status >= 500 else "Refused")
-    _metric("Absent" if response.status == 404 else outcome)
-    _metric("Damaged", int(damaged))
-    _metric("ColdStarts", next(STARTS))
-    METRICS.add_metric(name="BytesSent", unit=MetricUnit.Bytes, value=len(response.body))
-    METRICS.add_metric(name="SourceBytes", unit=MetricUnit.Bytes, value=METER.bytes)
-    _metric("SourceRequests", METER.requests)
-    for served in ANSWERED:
-        if served is not None and served.kind == "chunk":
-            _metric("Chunks")
-            _metric("BlocksFramed", served.framed)
-            _metric("BlocksDecoded", served.decoded)
-            _metric("ChunkSourceRequests", METER.requests)
-
-
-def _metric(name: str, value: int = 1) -> None:
-    METRICS.add_metric(name=name, unit=MetricUnit.Count, value=value)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 import requests
@@ -15,7 +17,7 @@ import requests
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.users.dynamodb import DynamoUsers
 from zarrlink.users.interface import User, hash_user_token
-from zarrlink_local.emulated_aws import DOOR, ENDPOINT
+from zarrlink_local.emulated_aws import DOOR, ENDPOINT, REGION
 from zarrlink_local.emulated_deployment import BUCKET
 
 T = TypeVar("T")
@@ -101,6 +103,28 @@ class Deployed:
         name = self.resources[function]
         self.client("lambda").update_function_configuration(FunctionName=name, **values)
         self.client("lambda").get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1})
+
+    def lambda_errors(self, function: str) -> float:
+        """The metric that Lambda itself counts for a function, since an hour ago."""
+        now = datetime.now(UTC)
+        asked = {
+            "Action": "GetMetricStatistics",
+            "Version": "2010-08-01",
+            "Namespace": "AWS/Lambda",
+            "MetricName": "Errors",
+            "Dimensions.member.1.Name": "FunctionName",
+            "Dimensions.member.1.Value": self.resources[function],
+            "StartTime": (now - timedelta(hours=1)).isoformat(),
+            "EndTime": (now + timedelta(minutes=1)).isoformat(),
+            "Period": "60",
+            "Statistics.member.1": "Sum",
+        }
+        # By hand: today's boto3 says it in words that LocalStack 4.7 does not know.
+        scope = f"test/{now:%Y%m%d}/{REGION}/monitoring/aws4_request"
+        headers = {"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none"}
+        answer = self.http.post(ENDPOINT, data=asked, headers=headers, timeout=10)
+        answer.raise_for_status()
+        return sum(map(float, re.findall("<Sum>([^<]+)</Sum>", answer.text)))
 
     def log(self, output: str) -> Log:
         return Log(self.client("logs"), self.outputs.get(output, output))

@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from typing import Any
 
 _OF_WORK = {"ColdStarts", "Attempts", "Failed"}
+_STREAMED = {
+    "Served", "Absent", "Refused", "Failed", "Damaged", "ColdStarts", "BytesSent", "SourceBytes", "SourceRequests",
+    "Chunks", "BlocksFramed", "BlocksDecoded", "ChunkSourceRequests",
+}  # fmt: skip
 # By POWERTOOLS_SERVICE_NAME: all that a function may print. docs/deploy.md says what they mean.
 NAMES = {
-    "stream": {
-        "Served", "Absent", "Refused", "Failed", "Damaged", "ColdStarts", "BytesSent", "SourceBytes", "SourceRequests",
-        "Chunks", "BlocksFramed", "BlocksDecoded", "ChunkSourceRequests",
-    },
-    "api": {"Answered", "Refused", "Failed", "ColdStarts"},
+    "stream": _STREAMED,
+    # Streamed is what lies below /data.
+    "api": {"Answered", *_STREAMED},
     "annotation_import": {*_OF_WORK, "Done", "Refused"},
     "export_plan": {*_OF_WORK, "Planned", "Ended", "UnitsPlanned"},
     "export_part": {*_OF_WORK, "UnitsDone", "JobsDone"},

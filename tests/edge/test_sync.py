@@ -323,10 +323,12 @@ def test_a_store_that_gets_full_keeps_what_is_used_and_what_is_revoked() -> None
 def test_expired_links_make_room_first() -> None:
     world = World(room_bytes=1000)
     old = [world.add(number, created_ms=NOW_MS - 90 * DAY_MS, expires_ms=None) for number in range(8)]
-    for number in range(8, 16):
-        world.add(number, created_ms=NOW_MS - DAY_MS, expires_ms=NOW_MS - 1)
-    world.sync().reconcile()
+    ended = [world.add(number, created_ms=NOW_MS - DAY_MS, expires_ms=NOW_MS - 1) for number in range(8, 16)]
+    found = world.sync().reconcile()
     assert all(world.entry(one) is not None for one in old)
+    assert any(world.entry(one) is None for one in ended)
+    # Nobody misses an entry of theirs.
+    assert found.left_out == 0
 
 
 def test_between_two_looks_only_links_in_use_come_into_a_full_store() -> None:

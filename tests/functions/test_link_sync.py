@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from builders.emf import NAMES, emf_lines, values
 from builders.lambda_door import load_function
 from builders.ministack import MiniStack, ministack
 from builders.moto_aws import MotoAws
@@ -238,6 +239,22 @@ def test_a_damaged_row_is_told_of_and_keeps_no_other_waiting(site: Site) -> None
     assert site.entry(made[2]) == site.meant(changed)
     with pytest.raises(site.function.DamagedRows, match="1 links"):
         site.function.handler({}, CONTEXT)
+
+
+def test_what_it_did_is_counted_for_the_alarms(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    made = [site.add(number) for number in range(3)]
+    site.tell()
+    site.function.handler({}, CONTEXT)
+    told, compared = map(values, emf_lines(capsys.readouterr().out))
+    assert told == {"ColdStarts": 1, "Attempts": 1, "UnreadableRows": 0}
+    nothing = {"UnreadableRows": 0, "EdgeEntriesMended": 0, "EdgeLinksLeftOut": 0}
+    assert compared == {"ColdStarts": 0, "Attempts": 1, **nothing}
+    assert compared.keys() <= NAMES["link_sync"]
+    spoil(site, made[0])
+    with pytest.raises(site.function.DamagedRows):
+        site.function.handler({}, CONTEXT)
+    (failed,) = map(values, emf_lines(capsys.readouterr().out))
+    assert (failed["UnreadableRows"], failed["Failed"], failed["EdgeLinksLeftOut"]) == (1, 1, 0)
 
 
 def test_every_hour_the_store_is_made_what_the_tables_say(site: Site) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from builders.edge_logs import log_file, row
+from builders.emf import NAMES, emf_lines, values
 from builders.lambda_door import S3Objects, load_function
 from builders.moto_aws import REGION, MotoAws
 from contracts.link_store import link
@@ -85,6 +86,29 @@ def test_what_is_no_log_stops_nothing_and_stays(function: Any, links: DynamoLink
     assert (done["files"], done["openings"], done["spoilt"]) == (2, 1, 4)
     assert links.get(link(0).id).uses == 1  # type: ignore[union-attr]
     assert list(logs) == ["edge/a", "edge/b", "edge/c", "edge/e"]
+
+
+def test_what_it_did_is_counted_and_tells_of_no_link(
+    function: Any,
+    links: DynamoLinks,
+    logs: S3Objects,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    logs["edge/1.gz"] = log_file(row(link(0).id))
+    logs["edge/2.gz"] = b"no gzip"
+    function.handler({}, PLENTY)
+    out = capsys.readouterr().out
+    (line,) = emf_lines(out)
+    assert values(line) == {"ColdStarts": 1, "Attempts": 1, "SpoiltLogs": 1}
+    assert line["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "zarrlink"
+    assert values(line).keys() <= NAMES["link_uses"]
+    assert link(0).id not in out
+    monkeypatch.setattr(function, "count_logs", None)
+    with pytest.raises(TypeError):
+        function.handler({}, PLENTY)
+    (line,) = emf_lines(capsys.readouterr().out)
+    assert values(line) == {"ColdStarts": 0, "Attempts": 1, "Failed": 1}
 
 
 def test_what_there_is_no_time_for_waits(function: Any, links: DynamoLinks, logs: S3Objects) -> None:

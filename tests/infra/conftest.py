@@ -55,6 +55,12 @@ def watching() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
+def edge_watching() -> dict[str, Any]:
+    """infra/edge_watching.yaml, which is deployed where CloudFront's metrics are."""
+    return load_template(ROOT / "infra" / "edge_watching.yaml")
+
+
+@pytest.fixture(scope="session")
 def bundle() -> ModuleType:
     return _script("bundle")
 

@@ -62,15 +62,20 @@ def test_a_bucket_that_is_gone(deployed: Any, mouse: Any) -> None:
 
 
 def test_a_function_that_takes_too_long(deployed: Any, mouse: Any) -> None:
-    """Lambda ends it; API Gateway then speaks, with the headers that the template gives it."""
+    """Lambda ends it, and counts that itself, since the function no longer can; API Gateway then speaks, with the headers that the
+    template gives it."""
     page = deployed.link(mouse.id)
     log = deployed.log("StreamLog")
+    ended = deployed.lambda_errors("StreamFunction")
     slow = {"service": "dynamodb", "operation": "GetItem", "of": deployed.outputs["LinksTable"], "delay_s": 5}
     deployed.configure("StreamFunction", Timeout=3)
     try:
         with deployed.fault(slow):
             assert_tried_again_by_readers(deployed.ask("GET", page + BELOW))
         until(log.text, lambda text: "timed out" in text.lower() or "timeout" in text.lower())
+        # What the alarm `killed` looks at.
+        until(lambda: deployed.lambda_errors("StreamFunction"), lambda found: found > ended)
+        assert emf_lines(log.text()) == []
     finally:
         deployed.configure("StreamFunction", Timeout=25)
     assert deployed.ask("GET", page + BELOW).status_code == 200

@@ -24,6 +24,7 @@ from zarrlink.links.token import KeyRing
 FULL: Final = 0.8
 """Above this share of the store's room, links that are not used have no entry: the rest is for revocations."""
 _FULLER: Final = 0.95
+_EXPIRED: Final = -1
 _LATELY_MS: Final = 7 * 24 * 3_600_000
 
 _LeaveOut = Callable[[str, Link, float], bool]
@@ -32,8 +33,8 @@ _LeaveOut = Callable[[str, Link, float], bool]
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What was found. `mended`: entries that were not what the tables say; `left_out`: links that have none for lack of
-    room; `damaged`: links whose rows, or those of what they open, cannot be read, and which have no entry therefore."""
+    """What was found. `mended`: entries that were not what the tables say; `left_out`: links, but for expired ones, that have
+    none for lack of room; `damaged`: links whose rows, or those of what they open, cannot be read, and which have no entry therefore."""
 
     mended: int
     left_out: int
@@ -100,7 +101,9 @@ class EdgeSync:
         damaged = self._write(in_turn, lambda key, _link, _taken: key in left_out)
         mended = sum(held.get(key) != value for key, value in (ring | meant).items())
         mended += sum(key not in ring and key not in meant for key in held)
-        return Reconciled(mended, len(left_out), tuple(sorted({*damaged, *tables.misnamed})))
+        # Expired ones, the first to be left out, miss nothing.
+        missed = sum(tables.used_ms[key] != _EXPIRED for key in left_out)
+        return Reconciled(mended, missed, tuple(sorted({*damaged, *tables.misnamed})))
 
     def _read_tables(self) -> _Tables:
         now_ms, sources, found = self._now_ms(), _Sources(self._catalogue, self._annotations), _Tables()
@@ -119,7 +122,7 @@ class EdgeSync:
             if link is not None and entry is not None:
                 found.meant[key] = entry
                 if link.revoked_ms is None:
-                    found.used_ms[key] = -1 if link.is_expired(now_ms) else _last_used_ms(link)
+                    found.used_ms[key] = _EXPIRED if link.is_expired(now_ms) else _last_used_ms(link)
         return found
 
     def _write(self, keys: Sequence[str], leave_out: _LeaveOut) -> set[str]:
@@ -170,7 +173,8 @@ class EdgeSync:
 
 @dataclass(frozen=True, slots=True)
 class _Tables:
-    """What the tables say. `meant`: entries of links by key; `used_ms`: of those that are not revoked, when they were used.
+    """What the tables say. `meant`: entries of links by key; `used_ms`: of those that are not revoked, when they were used,
+    or _EXPIRED.
 
     `doubtful`: keys of links to be looked at again, whatever the store holds. `misnamed`: ids that no link can have.
     """

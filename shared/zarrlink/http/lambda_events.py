@@ -46,6 +46,14 @@ def reply_of(response: Response) -> dict[str, Any]:
     }
 
 
+def body_bytes(answer: Mapping[str, Any]) -> int:
+    """How many bytes the body of such an answer has."""
+    body: str = answer.get("body") or ""
+    if answer.get("isBase64Encoded"):
+        return len(body) // 4 * 3 - body[-2:].count("=")
+    return len(body.encode())
+
+
 def carried(answer: dict[str, Any], way: str) -> dict[str, Any]:
     """An answer that another framework made, or an error of ours where Lambda would not carry it.
 

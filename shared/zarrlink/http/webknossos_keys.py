@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from zarrlink.answers import OCTETS, Served, Want, serve_bytes, serve_whole
@@ -66,9 +67,14 @@ async def said_key(opened: OpenLayer, place: Place, want: Want) -> Served | None
     voxels = await read_chunk(opened, number, position)
     if voxels is None:
         return None
+    return served_chunk(voxels, want)
+
+
+def served_chunk(voxels: NDArray[Any], want: Want) -> Served:
+    """A chunk as `read_chunk` reads it."""
     data = voxels.tobytes()
     etag = f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'
-    return serve_whole(data, etag, OCTETS, "chunk", want)
+    return replace(serve_whole(data, etag, OCTETS, "chunk", want), decoded=1)
 
 
 def check_said(layer: Layer) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
+from zarrlink.answers import GET, Served
 from zarrlink.errors import CorruptFile, LinkGone, SourceChanged, UnknownKey
 from zarrlink.formats.zarr_keys import Dialect
 from zarrlink.formats.zarr_v2 import GROUP
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
-def create_zarr_routes(library: Library) -> APIRouter:
-    """The routes, below /data."""
+def create_zarr_routes(library: Library, answered: Callable[[Served | None], None] = lambda _: None) -> APIRouter:
+    """The routes, below /data. `answered` is told every answer to a chunk, None for one that holds nothing."""
     routes = APIRouter(prefix="/data", responses=PROBLEM_ANSWERS)
 
     def dataset(subject: StreamedDataset) -> Subject:
@@ -42,8 +43,8 @@ def create_zarr_routes(library: Library) -> APIRouter:
         return subject
 
     for word, dialect in (("zarr", spoken_dialect), ("zarr3_experimental", _zarr3)):
-        _add(routes, f"/{word}/{{dataset_id}}", dataset, library, dialect)
-        _add(routes, f"/annotations/{word}/{{annotation_id}}", annotation, library, dialect)
+        _add(routes, f"/{word}/{{dataset_id}}", dataset, library, dialect, answered)
+        _add(routes, f"/annotations/{word}/{{annotation_id}}", annotation, library, dialect, answered)
     return routes
 
 
@@ -57,6 +58,7 @@ def _add(
     find: Callable[..., Subject],
     library: Library,
     find_dialect: Callable[[Request], Dialect],
+    answered: Callable[[Served | None], None],
 ) -> None:
     found, spoken = Depends(find), Depends(find_dialect)
 
@@ -88,9 +90,11 @@ def _add(
         except UnknownKey as error:
             # Whoever asks for a chunk has read that there is such a layer and mag: 404 would be fill value to them.
             raise LinkGone("the layer or mag is not there any more") from error
-        if voxels is None:
+        served = None if voxels is None else webknossos_keys.served_chunk(voxels, GET)
+        answered(served)
+        if served is None:
             raise UnknownKey("there is nothing but fill value")
-        return Response(voxels.tobytes(), media_type="application/octet-stream", headers={"cache-control": "no-store"})
+        return Response(served.data, media_type=served.media_type, headers={"cache-control": "no-store"})
 
     routes.get(f"{prefix}/datasource-properties.json", summary="What is streamed, in WEBKNOSSOS's words")(description)
     routes.get(f"{prefix}/.zgroup", summary="All layers as a group of Zarr v2")(root)

@@ -48,7 +48,7 @@ DEPLOYED := --localstack $(LOCALSTACK)/bin/python --sam $(AWS)/bin/sam --build .
   --emulator "$$(echo $(AWS)/lib/python*/site-packages/samcli/local/rapid/aws-lambda-rie-$(MACHINE))"
 
 .PHONY: help setup setup-audit setup-aws setup-clients setup-lambda setup-localstack setup-ministack setup-peers setup-webknossos \
-  run run-cdn smoke smoke-stack first-user test test-lambda test-deploy clients faults audit check format bench fuzz \
+  run run-cdn smoke smoke-stack first-user restore-rows test test-lambda test-deploy clients faults audit check format bench fuzz \
   build edge build-aws build-here deploy deploy-local undeploy-local clean
 
 help: ## show this
@@ -154,6 +154,9 @@ smoke-stack: setup ## check a deployed stack with your own rights (STACK=zarrlin
 first-user: setup ## add a stack's first user, an admin, and say where to sign in (STACK=zarrlink NAME=ann)
 	@$(BIN)/python infra/first_run.py "$(or $(STACK),zarrlink)" "$(NAME)"
 
+restore-rows: setup ## bring rows back from a copy of a table (TABLE=links COPY=links-of-yesterday IDS="gone"; no IDS only looks; STACK=zarrlink)
+	@$(BIN)/python infra/restore_rows.py "$(or $(STACK),zarrlink)" "$(TABLE)" "$(COPY)" $(IDS)
+
 check: setup setup-aws ## formatting, lint, types, layers, template
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -198,11 +201,15 @@ build-aws: setup-aws edge ## build layers and functions for both processors, and
 	done
 	$(AWS_BIN)/python infra/sizes.py $(ARCHS:%=.aws-sam/%)
 
-# SAM knows AWS_DEFAULT_REGION alone; AWS's command line and ours look at AWS_REGION first.
-deploy: ARCHS = $(ARCH)
-deploy: build-aws ## deploy to your AWS account (PARAMETERS="DataBucketArns=arn:aws:s3:::my-volumes"; ARCH=x86_64)
-	$(if $(AWS_REGION),AWS_DEFAULT_REGION=$(AWS_REGION)) $(SAM) deploy --config-file $(CURDIR)/samconfig.toml --template-file .aws-sam/$(ARCH)/template.yaml \
-	  --parameter-overrides Architecture=$(ARCH) $(PARAMETERS)
+# What cannot be is said before anything is built. SAM knows AWS_DEFAULT_REGION alone; AWS's command line and ours look at
+# AWS_REGION first. Parameters go by a file: in words SAM refuses empty values, and cuts others at their spaces.
+deploy: export PARAMETERS ?=
+deploy: setup ## deploy to your AWS account (PARAMETERS="DataBucketArns=arn:aws:s3:::my-volumes"; STACK=zarrlink; ARCH=x86_64)
+	@$(BIN)/python infra/check_deploy.py "$(or $(STACK),zarrlink)" "$(ARCH)" .aws-sam/parameters.yaml
+	@$(MAKE) --no-print-directory build-aws ARCHS=$(ARCH)
+	$(if $(AWS_REGION),AWS_DEFAULT_REGION=$(AWS_REGION)) $(SAM) deploy --config-file $(CURDIR)/samconfig.toml \
+	  --template-file .aws-sam/$(ARCH)/template.yaml --stack-name "$(or $(STACK),zarrlink)" \
+	  --parameter-overrides file://$(CURDIR)/.aws-sam/parameters.yaml
 
 clean: ## remove what was built and made
 	rm -rf $(VENV) $(AUDIT) $(AWS) $(CLIENTS) $(JAVASCRIPT)/node_modules $(LAMBDA) $(LOCALSTACK) $(MINISTACK) $(PEERS) $(WEBKNOSSOS) \

@@ -1,4 +1,4 @@
-"""What chunks cost that go out through the CDN: `python benchmarks/cost.py` writes the tables of docs/cost.md."""
+"""What chunks cost: `python benchmarks/cost.py` writes the tables of docs/cost.md, and that of docs/deploy.md."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-DOCUMENT = Path(__file__).parents[1] / "docs/cost.md"
+DOCUMENTS = [Path(__file__).parents[1] / "docs" / name for name in ("cost.md", "deploy.md")]
 MARKED = re.compile(r"(<!-- computed: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 GB = 10**9
 # us-east-1, US dollars, list prices without free tiers; what they are and where they come from stands in docs/cost.md.
@@ -20,13 +20,26 @@ PRICES = {
     "lambda": ("Lambda, 1 million requests", 0.20),
     "gigabyte-seconds": ("Lambda, 1 million GB-seconds (arm64)", 13.3334),
     "s3": ("S3, 1 million GETs", 0.40),
-    "row": ("DynamoDB, 1 million reads on demand (where there is no CDN)", 0.25),
+    "row": ("DynamoDB, 1 million reads on demand (where there is no CDN)", 0.125),
+    "log": ("CloudWatch Logs, 1 GB written", 0.50),
 }
 FUNCTION_RUNS = 2  # on the way in, and on the way out
 STORE_READS = 2  # the key and the link
-LAMBDA_S, LAMBDA_GB = 0.030, 1769 / 1024
-# Bytes of an answer, measured: benchmarks/results.md.
-ANSWERS = {"v2 chunk 32^3": 32_900, "v3 shard 128^3": 2_104_100}
+LAMBDA_GB = 1769 / 1024
+# For S3, and the link's row where it is read: assumed. What the processor does comes on top.
+WAITING_S = 0.050
+LOG_GB = 1e6 * 1000 / GB  # of a million requests, a line of 1 kB each
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Bytes that are sent, and processor time that it takes to make them, measured: benchmarks/results.md."""
+
+    size: int
+    processor_s: float
+
+
+ANSWERS = {"v2 chunk 32^3": Answer(32_900, 0.0075), "v3 shard 128^3": Answer(2_104_100, 0.0356)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +61,30 @@ def price(name: str) -> float:
     return PRICES[name][1]
 
 
-def hit(answer_bytes: int) -> Cost:
+def hit(answer: Answer) -> Cost:
     """From the CDN's cache."""
     requests = price("request") + FUNCTION_RUNS * price("run") + STORE_READS * price("read")
-    return Cost(requests, 1e6 * answer_bytes / GB * price("gigabyte"))
+    return Cost(requests, _gigabytes(answer) * price("gigabyte"))
 
 
-def making() -> float:
-    """A million chunks made by the functions, before anybody has got them."""
-    return price("gateway") + price("lambda") + LAMBDA_S * LAMBDA_GB * price("gigabyte-seconds") + price("s3")
+def lambda_requests(answer: Answer) -> float:
+    """A million invocations that make it, at the size that the template has by default."""
+    return price("lambda") + (WAITING_S + answer.processor_s) * LAMBDA_GB * price("gigabyte-seconds")
 
 
-def miss(answer_bytes: int) -> Cost:
+def making(answer: Answer) -> float:
+    """A million made by the functions, before anybody has got them."""
+    return price("gateway") + lambda_requests(answer) + price("s3") + LOG_GB * price("log")
+
+
+def miss(answer: Answer) -> Cost:
     """Made, and sent through the CDN, to which AWS's own bytes are free."""
-    cached = hit(answer_bytes)
-    return Cost(cached.requests + making(), cached.bytes)
+    cached = hit(answer)
+    return Cost(cached.requests + making(answer), cached.bytes)
 
 
-def without_cdn(answer_bytes: int) -> Cost:
-    return Cost(making() + price("row"), 1e6 * answer_bytes / GB * price("gateway gigabyte"))
+def without_cdn(answer: Answer) -> Cost:
+    return Cost(making(answer) + price("row"), _gigabytes(answer) * price("gateway gigabyte"))
 
 
 def refused() -> Cost:
@@ -74,8 +92,13 @@ def refused() -> Cost:
     return Cost(price("request") + price("run") + price("read"), 0)
 
 
+def _gigabytes(answer: Answer) -> float:
+    """Of a million."""
+    return 1e6 * answer.size / GB
+
+
 def tables() -> dict[str, str]:
-    return {"prices": _prices(), "answers": _answers(), "shares": _shares()}
+    return {"prices": _prices(), "answers": _answers(), "shares": _shares(), "parts": _parts()}
 
 
 def _prices() -> str:
@@ -86,14 +109,14 @@ def _answers() -> str:
     kinds = {"hit": hit, "miss": miss, "without a CDN": without_cdn}
     rows = [
         (
-            f"{name} ({size / 1000:,.1f} kB)",
+            f"{name} ({answer.size / 1000:,.1f} kB)",
             kind,
-            f"{cost(size).requests:.2f}",
-            f"{cost(size).bytes:.2f}",
-            f"{cost(size).total:.2f}",
-            f"{cost(size).per_terabyte(size):.0f}",
+            f"{cost(answer).requests:.2f}",
+            f"{cost(answer).bytes:.2f}",
+            f"{cost(answer).total:.2f}",
+            f"{cost(answer).per_terabyte(answer.size):.0f}",
         )
-        for name, size in ANSWERS.items()
+        for name, answer in ANSWERS.items()
         for kind, cost in kinds.items()
     ]
     rows.append(("forged token", "refused", f"{refused().requests:.2f}", "0.00", f"{refused().total:.2f}", "-"))
@@ -104,11 +127,24 @@ def _shares() -> str:
     """A million answers, by how many of them come from the cache."""
     rows = []
     for share in (0, 50, 90, 99):
-        cells = [
-            f"{(hit(size).total * share + miss(size).total * (100 - share)) / 100:.2f}" for size in ANSWERS.values()
-        ]
+        cells = [f"{(hit(it).total * share + miss(it).total * (100 - share)) / 100:.2f}" for it in ANSWERS.values()]
         rows.append((f"{share} %", *cells))
     return _table(("from the cache", *(f"{name}, $" for name in ANSWERS)), rows)
+
+
+def _parts() -> str:
+    """Of what a million cost without a CDN."""
+    parts = [
+        ("API Gateway, requests", lambda _: price("gateway")),
+        ("Lambda, requests and time at 1769 MB on arm64", lambda_requests),
+        ("S3, one read each", lambda _: price("s3")),
+        ("DynamoDB, one read each", lambda _: price("row")),
+        ("CloudWatch, a kB of log each", lambda _: LOG_GB * price("log")),
+        ("transfer to the internet", lambda answer: without_cdn(answer).bytes),
+        ("**together**", lambda answer: without_cdn(answer).total),
+    ]
+    rows = [(name, *(f"{part(answer):.2f}" for answer in ANSWERS.values())) for name, part in parts]
+    return _table(("1 million without a CDN", *(f"{name}, $" for name in ANSWERS)), rows)
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -123,4 +159,5 @@ def filled(text: str) -> str:
 
 
 if __name__ == "__main__":
-    DOCUMENT.write_text(filled(DOCUMENT.read_text()))
+    for document in DOCUMENTS:
+        document.write_text(filled(document.read_text()))

@@ -19,6 +19,8 @@ from zarrlink_local.failure import FORESEEN, in_one_line
 NAME = "Sample: EM-like neuropil"
 USER = "you"
 SIZE_XYZ = (256, 256, 128)
+# Unless it is only to end.
+NEEDED = ("localstack", "sam", "build", "function", "emulator")
 
 
 def main() -> None:
@@ -35,6 +37,9 @@ def main() -> None:
     if options.end:
         print("LocalStack has ended, with all that it kept" if aws.stop() else "LocalStack does not run")
         return
+    lacking = [f"--{name}" for name in NEEDED if getattr(options, name) is None]
+    if lacking:
+        parser.error(f"it needs {', '.join(lacking)}: make deploy-local names them")
     with told("template.yaml is deployed to LocalStack"):
         programs = Programs(options.localstack, options.function, options.emulator)
         Deployment(aws, options.build, options.sam).make(programs)

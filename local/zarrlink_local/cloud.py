@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 from zarrlink.annotations.s3_vault import S3Vault
 from zarrlink.annotations.shelf import Shelf
 from zarrlink.annotations.upload import ImportLimits
-from zarrlink.aws_errors import service_error
 from zarrlink.aws_parts import FRESHNESS_S, MOST_BYTES, source_opener
 from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
@@ -25,16 +23,14 @@ from zarrlink.links.token import KeyRing
 from zarrlink.sources.permission import AllowedSources
 from zarrlink.storage.bucket_access import BucketAccess
 from zarrlink.users.dynamodb import DynamoUsers
+from zarrlink_local.aws_session import aws_session, client_of
 from zarrlink_local.bucket import Place, check_bucket, check_dataset
 from zarrlink_local.s3_tree import S3Tree
-from zarrlink_local.stack import Stack, describe_stack, refused
+from zarrlink_local.stack import Stack, describe_stack
 
 if TYPE_CHECKING:
     from zarrlink.storage.s3 import S3Source
 
-# A person waits, who can try again: less than botocore's minutes, more than a function has.
-CONNECT_S: Final = 5
-ANSWER_S: Final = 20
 # S3 may take minutes to put the parts of a large object together.
 JOINING_S: Final = 300
 
@@ -56,7 +52,7 @@ class CloudState:
 
     @cached_property
     def shelf(self) -> Shelf:
-        client = _client(self._session, "s3", answer_s=JOINING_S)
+        client = client_of(self._session, "s3", answer_s=JOINING_S)
         annotations = DynamoAnnotations(self._dynamodb, self.stack.annotations_table)
         return Shelf(annotations, self.catalogue, S3Vault(client, self.stack.annotation_bucket), ImportLimits())
 
@@ -82,14 +78,14 @@ class CloudState:
 
     @cached_property
     def keys(self) -> KeyRing:
-        return read_key_ring(_client(self._session, "secretsmanager"), self.stack.keys_secret)
+        return read_key_ring(client_of(self._session, "secretsmanager"), self.stack.keys_secret)
 
     def links_address(self) -> str:
         return self.stack.address
 
     def add_datasets(self, place: str, now_ms: int, warn: Callable[[str], None]) -> list[DatasetRecord]:  # noqa: ARG002
         found = Place.parse(place)
-        check_bucket(_client(self._session, "s3"), self.stack, found.bucket)
+        check_bucket(client_of(self._session, "s3"), self.stack, found.bucket)
         asyncio.run(check_dataset(self._open_source, self.library, found))
         return [self.catalogue.register(found.name, found.location, now_ms)]
 
@@ -102,7 +98,7 @@ class CloudState:
 
     @cached_property
     def _dynamodb(self) -> Any:
-        return _client(self._session, "dynamodb")
+        return client_of(self._session, "dynamodb")
 
     @cached_property
     def _open_source(self) -> Callable[[str], S3Source]:
@@ -122,35 +118,11 @@ def open_stack(name: str) -> CloudState:
     Raises InvalidRequest where it cannot be had, with what to do about it.
     """
     try:
-        import boto3
         import obstore.auth.boto3  # noqa: F401
     except ImportError as error:
         raise InvalidRequest(
             "--stack needs boto3 and obstore, which the extra `aws` brings: pip install 'zarrlink[aws]'"
         ) from error
-    make_session: Any = boto3.Session
-    try:
-        # Unknown to boto3, which knows AWS_DEFAULT_REGION; AWS's other tools look at it first.
-        session = make_session(region_name=os.environ.get("AWS_REGION") or None)
-        client = _client(session, "cloudformation")
-    except Exception as error:
-        code = service_error(error)
-        if code is None:
-            raise
-        raise InvalidRequest(_unset(code)) from error
+    session = aws_session()
+    client = client_of(session, "cloudformation")
     return CloudState(describe_stack(client, name, session.region_name), session)
-
-
-def _client(session: Any, service: str, *, answer_s: float = ANSWER_S) -> Any:
-    from botocore.config import Config
-
-    patience = Config(connect_timeout=CONNECT_S, read_timeout=answer_s, retries={"mode": "standard", "max_attempts": 3})
-    return session.client(service, config=patience)
-
-
-def _unset(code: str) -> str:
-    if code == "NoRegionError":
-        return "there is no AWS region: set AWS_REGION, or choose a profile that has one with AWS_PROFILE"
-    if code == "ProfileNotFound":
-        return "there is no AWS profile of the name that AWS_PROFILE gives"
-    return refused("making a client", code)

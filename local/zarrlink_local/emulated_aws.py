@@ -75,7 +75,9 @@ class EmulatedAws:
             if not program.exists():
                 raise InvalidRequest(f"there is no {program}: make deploy-local brings it")
         self._clear()
-        self.home.mkdir(parents=True)
+        # Its log holds addresses of links, and its folders what is in the tables.
+        self.home.mkdir(mode=0o700, parents=True)
+        self.log.touch(mode=0o600)
         (self.home / _OURS).touch()
         for folder in ("tmp", "user"):
             (self.home / folder).mkdir()

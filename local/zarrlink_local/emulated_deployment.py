@@ -65,7 +65,8 @@ class Deployment:
     def _deploy(self) -> None:
         make_bucket()
         command = [str(self._sam), "deploy", "--template-file", str(self._template), "--stack-name", STACK]
-        command += ["--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"]
+        command += ["--resolve-s3", "--no-confirm-changeset"]
+        command += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
         command += ["--no-fail-on-empty-changeset", "--no-progressbar", "--parameter-overrides", *self._parameters()]
         with self._log.open("w") as out:
             try:

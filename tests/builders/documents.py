@@ -21,11 +21,21 @@ _BLOCK = re.compile(
 )
 _INNER = re.compile(r"\$\(([^()]*)\)")
 # Words of AWS's command line beside what its services take.
-_EVERYWHERE = {"--query", "--output", "--region", "--profile", "--no-cli-pager", "--cli-binary-format"}
+_EVERYWHERE = {
+    "--query",
+    "--output",
+    "--region",
+    "--profile",
+    "--no-cli-pager",
+    "--cli-binary-format",
+    "--cli-read-timeout",
+}
 # Commands that it has made itself, with the options that documents use.
 _OWN = {
     ("logs", "tail"): {"--since", "--filter-pattern", "--follow"},
+    ("cloudformation", "deploy"): {"--stack-name", "--template-file", "--parameter-overrides"},
     ("cloudformation", "wait"): {"--stack-name"},
+    ("dynamodb", "wait"): {"--table-name"},
 }
 # Its short forms of flags.
 _FLAGS = re.compile(r"--(no-)?")
@@ -65,7 +75,7 @@ def _of_line(line: str) -> Iterator[list[str]]:
                 yield words
             words = []
         elif word not in ("do", "done", "then", "fi"):
-            words.append(word)
+            words.append(word.removeprefix(".venv/bin/"))
 
 
 def verbs_of_make() -> set[str]:

@@ -76,6 +76,16 @@ def embed_edge() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def check_deploy() -> ModuleType:
+    return _script("check_deploy")
+
+
+@pytest.fixture(scope="session")
+def restore_rows() -> ModuleType:
+    return _script("restore_rows")
+
+
+@pytest.fixture(scope="session")
 def smoke() -> ModuleType:
     return _script("smoke")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -25,9 +27,9 @@ from zarrlink.geometry import Mag
 from zarrlink_local.cloud import open_stack
 
 DEPLOY = ROOT / "docs" / "deploy.md"
-PAGES = [DEPLOY, *sorted((ROOT / "docs" / "runbook").glob("*.md"))]
+PAGES = [DEPLOY, ROOT / "docs" / "cdn.md", *sorted((ROOT / "docs" / "runbook").glob("*.md"))]
 # Of a shell or of a newcomer's machine.
-OTHERS = {"git", "cd", "date", "export", "for"}
+OTHERS = {"git", "cd", "curl", "date", "export", "for"}
 
 
 def all_commands(page: Path) -> Iterator[list[str]]:
@@ -49,7 +51,7 @@ def test_every_block_says_what_runs_it() -> None:
 def test_every_command_is_one_that_is_looked_at(page: Path) -> None:
     known = {"make", "aws", "zarrlink", *OTHERS}
     # NAME=$(...) by itself sets a variable.
-    strange = [words for words in all_commands(page) if words[0] not in known and not re.match(r"[A-Z]+=", words[0])]
+    strange = [words for words in all_commands(page) if words[0] not in known and not re.match(r"[A-Za-z]+=", words[0])]
     assert strange == []
 
 
@@ -70,7 +72,7 @@ def test_verbs_of_make_exist_and_take_their_variables(page: Path) -> None:
         for word in words[1:]:
             name, equals, _ = word.partition("=")
             if equals:
-                assert f"$({name})" in makefile or f"or $({name})," in makefile, words
+                assert f"$({name})" in makefile or f"or $({name})," in makefile or f"export {name} " in makefile, words
             else:
                 assert name in verbs_of_make(), words
 
@@ -163,18 +165,34 @@ def test_every_metric_is_told_of() -> None:
 
 
 def test_what_stays_is_what_the_template_keeps(template: dict[str, Any]) -> None:
-    kept = {it["Type"] for it in template["Resources"].values() if it.get("DeletionPolicy") == "Retain"}
-    assert kept == {
-        "AWS::ApiGateway::Account", "AWS::DynamoDB::Table", "AWS::IAM::Role", "AWS::S3::Bucket", "AWS::S3::BucketPolicy",
-        "AWS::SecretsManager::Secret",
-    }  # fmt: skip
-    tables = {name for name, it in template["Resources"].items() if it["Type"] == "AWS::DynamoDB::Table"}
+    kept = {
+        name: it["Type"] for name, it in template["Resources"].items() if it.get("DeletionPolicy", "Delete") != "Delete"
+    }
     told = DEPLOY.read_text().partition("**These stay**")[2].partition("\n\n")[0]
-    words = {name.removesuffix("Table").lower() for name in tables} - {"catalogue"} | {"datasets"}
-    assert {word for word in words if word not in told} == set()
+    named = set(re.findall(r"`([A-Za-z]+)`", told)) & template["Resources"].keys()
+    policies = {name for name, kind in kept.items() if kind == "AWS::S3::BucketPolicy"}
+    assert named == kept.keys() - policies
+    assert "the buckets' policies" in told
+    # Of every bucket that is kept, and of none beside.
+    assert policies == {f"{name}Policy" for name, kind in kept.items() if kind == "AWS::S3::Bucket"}
 
 
-def test_what_memory_buys_is_reckoned_as_it_says(template: dict[str, Any]) -> None:
+def test_what_a_first_deployment_leaves_is_what_it_says(template: dict[str, Any]) -> None:
+    """Tables, and what new-role makes for others."""
+    left = {name for name, it in template["Resources"].items() if it.get("DeletionPolicy") == "Retain"}
+    tables = {name for name, it in template["Resources"].items() if it["Type"] == "AWS::DynamoDB::Table"}
+    assert left == tables | {"AccessLogRole", "AccessLogAccount"}
+    told = DEPLOY.read_text().partition("### When a first deployment fails")[2].partition("\n## ")[0]
+    assert "What stays is tables" in told
+    reserved = {name for name in template["Parameters"] if name.endswith("Concurrency")} - {
+        "ExportConcurrency",
+        "AccountConcurrency",
+    }
+    assert {name for name in reserved if f"`{name}`" not in told} == set()
+    assert all(template["Parameters"][name]["Default"] == 0 for name in reserved)
+
+
+def test_what_memory_buys_is_reckoned_as_it_says(template: dict[str, Any], cost: Any) -> None:
     """Processor time on the emulator, by the share of a processor that so much memory has."""
     table = DEPLOY.read_text().partition("| `StreamMemory` | import")[2].partition("\n\n")[0]
     rows = [[float(number) for number in re.findall(r"[0-9.]+", row)] for row in table.splitlines()[3:]]
@@ -185,9 +203,24 @@ def test_what_memory_buys_is_reckoned_as_it_says(template: dict[str, Any]) -> No
         # A cold start's imports, a chunk, a shard.
         for found, emulated in zip(milliseconds, measured, strict=True):
             assert found == pytest.approx(emulated / share, rel=0.02)
-        gigabyte_seconds = 1e6 * (0.05 + measured[1] / share / 1000) * memory / 1024
-        assert dollars == pytest.approx(0.20 + gigabyte_seconds * 0.0000133334, abs=0.01)
+        gigabyte_seconds = (cost.WAITING_S + measured[1] / share / 1000) * memory / 1024
+        reckoned = cost.price("lambda") + gigabyte_seconds * cost.price("gigabyte-seconds")
+        assert dollars == pytest.approx(reckoned, abs=0.01)
+    assert [it.processor_s * 1000 for it in cost.ANSWERS.values()] == pytest.approx(measured[1:])
     assert template["Parameters"]["StreamMemory"]["Default"] in [row[0] for row in rows]
+
+
+@pytest.fixture
+def cost() -> ModuleType:
+    """benchmarks/cost.py, which reckons docs/cost.md."""
+    spec = importlib.util.spec_from_file_location("cost_of_documents", ROOT / "benchmarks" / "cost.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Where dataclasses look for the names of their fields' types.
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

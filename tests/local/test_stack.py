@@ -140,10 +140,18 @@ def test_without_credentials_it_is_said_how_to_get_some(capsys, kept, monkeypatc
     assert "AWS_PROFILE" in Result(capsys, *LIST, *kept.options).refusal
 
 
-def test_without_a_region_it_is_said_how_to_set_one(capsys, monkeypatch) -> None:
-    monkeypatch.delenv("AWS_REGION")
+@pytest.mark.parametrize("default", [None, ""])
+def test_without_a_region_it_is_said_how_to_set_one(capsys, monkeypatch, default: str | None) -> None:
+    monkeypatch.setenv("AWS_REGION", "")
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    if default is not None:
+        monkeypatch.setenv("AWS_DEFAULT_REGION", default)
     assert "set AWS_REGION" in Result(capsys, *LIST, "--stack", "x").refusal
+
+
+def test_what_cannot_be_a_region_is_said(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "Frankfurt am Main")
+    assert "such as eu-central-1" in Result(capsys, *LIST, "--stack", "x").refusal
 
 
 def test_an_unknown_profile_is_said(capsys, monkeypatch) -> None:

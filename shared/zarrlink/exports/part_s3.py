@@ -6,14 +6,13 @@ import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO, Final, TypeVar
 
-from zarrlink.aws_errors import ask
+from zarrlink.aws_errors import NO_OBJECT, ask
 from zarrlink.errors import InvalidRequest, PartsDiffer, SourceUnavailable, UploadGone
 from zarrlink.exports.part_sink import PartReceipt, checked
 
 T = TypeVar("T")
 _OWNER: Final = "zarrlink-export"
 _GONE: Final = frozenset({"NoSuchUpload"})
-_ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 # A part that was on its way when the upload was aborted may still arrive (S3 API, AbortMultipartUpload).
 _ABORTS: Final = 5
 
@@ -93,7 +92,7 @@ class S3Parts:
 
     def _is_there(self, parts: Sequence[PartReceipt]) -> bool:
         """Whether the object is there and ours."""
-        head = ask(lambda: self._client.head_object(**self._place), or_none=_ABSENT)
+        head = ask(lambda: self._client.head_object(**self._place), or_none=NO_OBJECT)
         if head is None:
             return False
         ours = head.get("Metadata", {}).get(_OWNER) == self._owner

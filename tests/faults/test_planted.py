@@ -176,7 +176,7 @@ def test_a_moved_entry_of_an_index_is_found_where_nobody_checks_it(monkeypatch: 
     world = annotation_world()
     own: Any = world.sources[1].inner
     key = next(key for key in own.objects if key.endswith("0/1-1-1.index"))
-    data = own.objects[key][0]
+    data = own.objects[key].data
     own.put(key, data[: _moved_code(data)] + bytes([data[_moved_code(data)] ^ 1]) + data[_moved_code(data) + 1 :])
     world.fail(0.0)
     assert not is_found(world, rate=0.0)

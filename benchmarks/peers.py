@@ -98,7 +98,6 @@ def run(dataset: Path, scale: Scale, cases: tuple[Case, ...] = CASES) -> Part:
                 peer.server.name: wrk.random_paths(
                     peer.server,
                     paths[peer.server.name],
-                    folder,
                     concurrency=case.concurrency,
                     seconds=scale.seconds,
                 )

@@ -1,10 +1,10 @@
--- Random ones of the paths in a file, one a line, in the same order from every server; wrk ... -s random_paths.lua URL -- FILE
--- prints one line of JSON at the end.
+-- Random ones of the paths on the standard input, one a line, in the same order from every server, and one
+-- line of JSON at the end; wrk -t1 ... -s random_paths.lua URL < PATHS
 local requests = {}
 
-function init(args)
+function init()
   math.randomseed(7)
-  for path in io.lines(args[1]) do
+  for path in io.lines() do
     requests[#requests + 1] = wrk.format("GET", path)
   end
 end

@@ -48,7 +48,7 @@ def run(dataset: Path, scale: Scale) -> Part:
         many = _many_layers(dataset, folder / "many")
         with servers.zarrlink_serve(many, folder / "state.sqlite") as server:
             paths = _paths(scale, random.Random(7))
-            load = wrk.random_paths(server, paths, folder, concurrency=CONCURRENCY, seconds=each)
+            load = wrk.random_paths(server, paths, concurrency=CONCURRENCY, seconds=each)
             points, requests, started = [(0.0, server.rss_mib())], 0.0, time.monotonic()
             while time.monotonic() - started < seconds:
                 requests += load().rate * each

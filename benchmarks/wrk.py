@@ -7,7 +7,7 @@ import statistics
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
-from pathlib import Path
+from itertools import product
 
 from servers import HERE, Server
 
@@ -30,28 +30,22 @@ def random_chunks(
 
     Raises AssertionError where a request fails or is not answered with 2xx.
     """
-    arguments = [server.prefix + path, *map(str, grid)]
-    return _load(server, "random_chunks.lua", arguments, concurrency=concurrency, seconds=seconds, refused=refused)
+    paths = ["/".join([path, *map(str, place)]) for place in product(*map(range, grid))]
+    return random_paths(server, paths, concurrency=concurrency, seconds=seconds, refused=refused)
 
 
 def random_paths(
-    server: Server, paths: Sequence[str], folder: Path, *, concurrency: int, seconds: int
+    server: Server, paths: Sequence[str], *, concurrency: int, seconds: int, refused: bool = False
 ) -> Callable[[], Sample]:
-    """As `random_chunks`, of any paths below the server's prefix. `folder`: a place for the list of them."""
-    listed = folder / f"{server.name.replace(' ', '-')}-{server.port}.paths"
-    listed.write_text("".join(f"{server.prefix}{path}\n" for path in paths))
-    return _load(server, "random_paths.lua", [str(listed)], concurrency=concurrency, seconds=seconds)
-
-
-def _load(
-    server: Server, script: str, arguments: Sequence[str], *, concurrency: int, seconds: int, refused: bool = False
-) -> Callable[[], Sample]:
-    options = ["-t1", f"-c{concurrency}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s", str(HERE / script)]
-    where = [f"http://127.0.0.1:{server.port}", "--", *arguments]
+    """As `random_chunks`, of any paths below the server's prefix."""
+    # Of one thread, which reads the list of them from the standard input.
+    options = f"-t1 -c{concurrency} -d{seconds}s --timeout 30s --latency".split()
+    command = ["wrk", *options, "-s", str(HERE / "random_paths.lua"), f"http://127.0.0.1:{server.port}"]
+    listed = "".join(f"{server.prefix}{path}\n" for path in paths)
 
     def one_round() -> Sample:
         before = server.cpu_s()
-        printed = subprocess.run(["wrk", *options, *where], check=True, capture_output=True, text=True).stdout
+        printed = subprocess.run(command, input=listed, check=True, capture_output=True, text=True).stdout
         cpu_s = server.cpu_s() - before
         said = json.loads(printed.splitlines()[-1])
         count = said["requests"]

@@ -18,7 +18,8 @@ from zarrlink.formats.datasource import FILE_NAME
 from zarrlink.formats.wkw import BlockType, WkwHeader, file_key
 from zarrlink.formats.wkw_writer import wkw_header, write_wkw_file
 from zarrlink.geometry import Mag, Vec3
-from zarrlink_local.neuropil import downsample_mean, downsample_mode, neuropil
+from zarrlink_local.downsampling import downsample_mean, downsample_mode
+from zarrlink_local.neuropil import neuropil
 
 NAME: Final = "neuropil"
 MAGS: Final = (Mag(1, 1, 1), Mag(2, 2, 1), Mag(4, 4, 2))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TypeVar, overload
+from typing import Final, TypeVar, overload
 
 from zarrlink.errors import SourceUnavailable
 
 T = TypeVar("T")
+# What S3 answers where there is no object: to HEAD, which has no body to say it in, the status alone.
+NO_OBJECT: Final = ("404", "NoSuchKey", "NotFound")
 
 
 def service_error(error: Exception) -> str | None:

@@ -25,6 +25,16 @@ class MotoAws:
         self.endpoint = endpoint
         self._clients: dict[str, Any] = {}
 
+    def environment(self) -> dict[str, str]:
+        """What leads clients here that others make."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+        }
+
     def client(self, service: str) -> Any:
         """The one client of a service: making another takes longer than most tests."""
         if service not in self._clients:

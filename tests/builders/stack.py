@@ -44,11 +44,7 @@ class Stack:
     def environment(self, function: str, **parameters: str) -> dict[str, str]:
         """A function's variables, with the way to moto."""
         return environment_of(self.template, function, self.made, parameters) | {
-            "AWS_ENDPOINT_URL": self.aws.endpoint,
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
+            **self.aws.environment(),
             "AWS_SESSION_TOKEN": "token",
         }
 

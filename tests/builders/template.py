@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,6 +103,27 @@ class _Choice:
 def resources_of(template: Json, kind: str) -> dict[str, Json]:
     """Properties by logical name of all resources of a type."""
     return {name: it["Properties"] for name, it in template["Resources"].items() if it["Type"] == kind}
+
+
+def references(value: object) -> Iterator[str]:
+    """What Ref, GetAtt, Sub and DependsOn name."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "Ref":
+                yield inner
+            elif key == "Fn::GetAtt":
+                yield inner[0]
+            elif key == "DependsOn":
+                yield from [inner] if isinstance(inner, str) else inner
+            elif key == "Fn::Sub":
+                text, named = (inner, {}) if isinstance(inner, str) else inner
+                yield from (name for name in re.findall(r"\$\{([A-Za-z0-9:]+)[.}]", text) if name not in named)
+                yield from references(named)
+            else:
+                yield from references(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from references(inner)
 
 
 def resolved(template: Json, value: object, made: Mapping[str, str], parameters: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from builders.moto_aws import REGION, MotoAws, moto_aws
+from builders.moto_aws import MotoAws, moto_aws
 from zarrlink.aws_parts import LazyClient
 from zarrlink.aws_tables import LINKS
 from zarrlink.aws_trace import DAEMON, TRACE
@@ -31,10 +31,7 @@ def daemon(aws: MotoAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.soc
         variables = {
             DAEMON: f"127.0.0.1:{daemon.getsockname()[1]}",
             TRACE: HEADER,
-            "AWS_ENDPOINT_URL": aws.endpoint,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
+            **aws.environment(),
         }
         for name, value in variables.items():
             monkeypatch.setenv(name, value)

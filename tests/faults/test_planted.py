@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
-from builders.moto_aws import MotoAws, moto_aws
+from builders.moto_aws import MotoAws
 from builders.state_files import state_file
 from faults.buckets import in_a_bucket
 from faults.contention import check, prepare, work
@@ -31,14 +30,7 @@ from zarrlink.wkw_chunks import WkwChunks
 
 SEEDS, READS = 8, 1000
 Plant = Callable[[pytest.MonkeyPatch], None]
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    log = logging.getLogger("zarrlink")
-    before, log.level = log.level, logging.CRITICAL
-    yield
-    log.level = before
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def is_found(world: World, *, rate: float = 0.12) -> bool:
@@ -176,7 +168,7 @@ def test_a_moved_entry_of_an_index_is_found_where_nobody_checks_it(monkeypatch: 
     world = annotation_world()
     own: Any = world.sources[1].inner
     key = next(key for key in own.objects if key.endswith("0/1-1-1.index"))
-    data = own.objects[key][0]
+    data = own.objects[key].data
     own.put(key, data[: _moved_code(data)] + bytes([data[_moved_code(data)] ^ 1]) + data[_moved_code(data) + 1 :])
     world.fail(0.0)
     assert not is_found(world, rate=0.0)
@@ -195,12 +187,6 @@ def _moved_code(index: bytes) -> int:
 
 
 # --- in the adapter of a store ---
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[MotoAws]:
-    with moto_aws() as server:
-        yield server
 
 
 def test_a_proxys_own_404_taken_for_absence_is_found(aws: MotoAws, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from builders.moto_aws import MotoAws, moto_aws
+from builders.moto_aws import MotoAws
 from faults.buckets import in_a_bucket, read_by_clients
 from faults.faulty import FAULTS
 from faults.proxy import LIE, Proxy
@@ -17,21 +15,7 @@ from faults.storm import Storm
 from faults.worlds import World, annotation_world, foreign_world, small_world, wkw_world
 
 READS = 1200
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """A storm has thousands of lines for the log."""
-    log = logging.getLogger("zarrlink")
-    before, log.level = log.level, logging.CRITICAL
-    yield
-    log.level = before
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[MotoAws]:
-    with moto_aws() as server:
-        yield server
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def weather(world: World, storm: Storm) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -20,6 +19,7 @@ from faults.proxy import LIE, Proxy
 from zarrlink.storage.s3 import S3Source, open_bucket
 
 DATA = numbered((20, 24, 32), "uint16")
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.fixture
@@ -27,7 +27,6 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[MotoAws]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_REGION", REGION)
-    monkeypatch.setattr(logging.getLogger("zarrlink"), "level", logging.CRITICAL)
     with moto_aws() as server:
         yield server
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from builders.lambda_door import ENVIRONMENT, S3Objects, load_function, rest_event
-from builders.moto_aws import REGION, MotoAws
+from builders.moto_aws import MotoAws
 from builders.wkw_files import LayerFiles, dataset, ramp
 from zarrlink.aws_tables import ANNOTATIONS, CATALOGUE, LINKS, USERS
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
@@ -41,11 +41,7 @@ def api(aws: MotoAws, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         "ANNOTATIONS_TABLE": annotations,
         "USERS_TABLE": users,
         "LINK_KEYS_SECRET": secret,
-        "AWS_ENDPOINT_URL": aws.endpoint,
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
+        **aws.environment(),
     }.items():
         monkeypatch.setenv(name, value)
     S3Objects(aws.client("s3"), bucket).update(dataset(LayerFiles("em", {Mag(1, 1, 1): ramp((20, 20, 20))})))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from builders.lambda_door import ENVIRONMENT, S3Objects, load_function, rest_event
-from builders.moto_aws import REGION, MotoAws
+from builders.moto_aws import MotoAws
 from builders.wkw_files import LayerFiles, dataset, ramp
 from zarrlink.aws_tables import ANNOTATIONS, CATALOGUE, LINKS, USERS
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
@@ -43,11 +43,7 @@ def stack(aws: MotoAws, request: pytest.FixtureRequest, monkeypatch: pytest.Monk
         **tables,
         "LINK_KEYS_SECRET": secrets.create_secret(Name=f"keys-{bucket}", SecretString=keys)["ARN"],
         "EDGE_SECRET": edge_secret if has_cdn else "",
-        "AWS_ENDPOINT_URL": aws.endpoint,
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
+        **aws.environment(),
     }.items():
         monkeypatch.setenv(name, value)
     layers = (LayerFiles("em", {Mag(1, 1, 1): ramp((40, 20, 20))}), LayerFiles("b c", {Mag(1, 1, 1): ramp((9, 9, 9))}))

@@ -11,7 +11,7 @@ import pytest
 from builders.edge_logs import log_file, row
 from builders.emf import NAMES, emf_lines, values
 from builders.lambda_door import S3Objects, load_function
-from builders.moto_aws import REGION, MotoAws
+from builders.moto_aws import MotoAws
 from contracts.link_store import link
 from zarrlink.aws_tables import LINKS
 from zarrlink.links.dynamodb import DynamoLinks
@@ -28,11 +28,7 @@ def names(aws: MotoAws) -> dict[str, str]:
 @pytest.fixture
 def function(aws: MotoAws, names: dict[str, str]) -> Iterator[Any]:
     environment = names | {
-        "AWS_ENDPOINT_URL": aws.endpoint,
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
+        **aws.environment(),
         "POWERTOOLS_SERVICE_NAME": "link_uses",
         "POWERTOOLS_METRICS_NAMESPACE": "zarrlink",
     }

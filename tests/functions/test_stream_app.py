@@ -17,7 +17,7 @@ import pytest
 from builders.gateway import Gateway
 from builders.lambda_door import ENVIRONMENT, S3Objects, load_function, rest_event
 from builders.loopback import served
-from builders.moto_aws import REGION, MotoAws
+from builders.moto_aws import MotoAws
 from builders.template import ROOT
 from builders.wkw_files import LayerFiles, dataset, noise, ramp
 from zarrlink.aws_tables import ANNOTATIONS, CATALOGUE, LINKS
@@ -54,11 +54,7 @@ def cloud(aws: MotoAws) -> Iterator[SimpleNamespace]:
             "ANNOTATIONS_TABLE": annotations,
             "LINK_KEYS_SECRET": secret,
             "HEAD_WITH_BODY": "true",
-            "AWS_ENDPOINT_URL": aws.endpoint,
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
+            **aws.environment(),
         }
         for name, value in environment.items():
             patch.setenv(name, value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +11,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from builders.annotation_zips import Volume, annotation_zip, nml, voxels, wkw_data, zip_of
-from builders.wkw_files import LayerFiles, dataset, ramp, write_tree
+from builders.machines import machine_with
+from builders.wkw_files import LayerFiles, dataset, ramp
 from zarrlink.geometry import Mag
-from zarrlink.users.interface import User, hash_user_token
-from zarrlink_local.machine import Machine, open_machine
-from zarrlink_local.scan import register_below
-from zarrlink_local.server import create_app
+from zarrlink_local.machine import Machine
 
 ANN, BOB = {"X-Auth-Token": "ann-token"}, {"X-Auth-Token": "bob-token"}
 SEGMENTS = ramp((64, 64, 64), "uint32")
@@ -27,23 +24,7 @@ UPLOAD = "/api/v14/annotations/upload"
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
     seg = LayerFiles("segmentation", {Mag(1, 1, 1): SEGMENTS}, category="segmentation", block_side=32, file_side=2)
-    write_tree(dataset(seg), tmp_path / "data" / "mouse")
-    machine = open_machine(tmp_path / "state.sqlite")
-    register_below(tmp_path / "data", machine.catalogue, 1, pytest.fail)
-    for name in ("ann", "bob"):
-        machine.users.add(User(name, 1), hash_user_token(f"{name}-token"))
-    return machine
-
-
-@pytest.fixture
-def client(machine: Machine) -> Iterator[TestClient]:
-    with TestClient(create_app(machine, "https://links.example"), raise_server_exceptions=False) as client:
-        yield client
-
-
-@pytest.fixture
-def dataset_id(machine: Machine) -> str:
-    return machine.catalogue.all()[0].id
+    return machine_with(tmp_path, dataset(seg))
 
 
 def painted(seed: int = 1) -> bytes:

@@ -8,7 +8,6 @@ import logging
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -19,10 +18,10 @@ from starlette.testclient import TestClient
 
 from builders.annotation_zips import TREE, Volume, annotation_zip, nml, voxels, wkw_data, zip_of
 from builders.loopback import served
+from builders.machines import machine_with
 from builders.wkw_files import LayerFiles, dataset, ramp, write_tree
 from zarrlink.geometry import Mag
-from zarrlink.users.interface import User, hash_user_token
-from zarrlink_local.machine import Machine, open_machine
+from zarrlink_local.machine import Machine
 from zarrlink_local.scan import register_below
 from zarrlink_local.server import create_app
 
@@ -37,18 +36,7 @@ def machine(tmp_path: Path) -> Machine:
     seg = LayerFiles("segmentation", {ONE: SEGMENTS}, category="segmentation", block_side=32, file_side=2)
     rgb = LayerFiles("rgb", {ONE: ramp((64, 64, 64), channels=3)}, block_side=32, file_side=2)
     coarse = LayerFiles("coarse", {Mag(2, 2, 1): ramp((32, 32, 64))}, block_side=32, file_side=1)
-    write_tree(dataset(seg, rgb, coarse), tmp_path / "data" / "mouse")
-    machine = open_machine(tmp_path / "state.sqlite")
-    register_below(tmp_path / "data", machine.catalogue, 1, pytest.fail)
-    for name in ("ann", "bob"):
-        machine.users.add(User(name, 1), hash_user_token(f"{name}-token"))
-    return machine
-
-
-@pytest.fixture
-def client(machine: Machine) -> Iterator[TestClient]:
-    with TestClient(create_app(machine, "https://links.example"), raise_server_exceptions=False) as client:
-        yield client
+    return machine_with(tmp_path, dataset(seg, rgb, coarse))
 
 
 def send(client: TestClient, file: bytes, name: str = "cells.zip", **fields: str) -> Any:

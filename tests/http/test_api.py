@@ -2,19 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from builders.wkw_files import LayerFiles, dataset, ramp, write_tree
+from builders.machines import machine_with
+from builders.wkw_files import LayerFiles, dataset, ramp
 from zarrlink.geometry import Mag
 from zarrlink.http.api_door import App
-from zarrlink.users.interface import User, hash_user_token
-from zarrlink_local.machine import Machine, open_machine
-from zarrlink_local.scan import register_below
+from zarrlink.users.interface import hash_user_token
+from zarrlink_local.machine import Machine
 from zarrlink_local.server import create_app
 
 ONE = Mag(1, 1, 1)
@@ -26,23 +26,7 @@ LINKS = "/api/zarrPrivateLinks"
 def machine(tmp_path: Path) -> Machine:
     layers = (LayerFiles("a", {ONE: ramp((16, 16, 16))}), LayerFiles("b", {ONE: ramp((16, 16, 16))}))
     n5 = LayerFiles("n5", {ONE: ramp((8, 8, 8))}, described={"dataFormat": "n5"})
-    write_tree(dataset(*layers, n5), tmp_path / "data" / "mouse")
-    machine = open_machine(tmp_path / "state.sqlite")
-    register_below(tmp_path / "data", machine.catalogue, 1, pytest.fail)
-    for name in ("ann", "bob"):
-        machine.users.add(User(name, 1), hash_user_token(f"{name}-token"))
-    return machine
-
-
-@pytest.fixture
-def client(machine: Machine) -> Iterator[TestClient]:
-    with TestClient(create_app(machine, "https://links.example"), raise_server_exceptions=False) as client:
-        yield client
-
-
-@pytest.fixture
-def dataset_id(machine: Machine) -> str:
-    return machine.catalogue.all()[0].id
+    return machine_with(tmp_path, dataset(*layers, n5))
 
 
 def test_a_link_lives_from_creation_to_revocation(client: TestClient, dataset_id: str) -> None:

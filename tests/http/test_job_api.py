@@ -21,6 +21,7 @@ from starlette.testclient import TestClient
 from builders.annotation_zips import Volume, annotation_zip, nml, voxels, wkw_data, zip_of
 from builders.export_engine import PatientEngine
 from builders.export_runs import SMALL
+from builders.machines import machine_with
 from builders.wkw_files import LayerFiles, dataset, ramp, write_tree
 from zarrlink.annotations.downloads import StreamedDownloads
 from zarrlink.exports.store_files import FolderStore
@@ -31,8 +32,7 @@ from zarrlink.jobs.limits import JobLimits
 from zarrlink.jobs.service import JobService
 from zarrlink.jobs.sqlite import SqliteJobs
 from zarrlink.library import Subject
-from zarrlink.users.interface import User, hash_user_token
-from zarrlink_local.machine import Machine, open_machine
+from zarrlink_local.machine import Machine
 from zarrlink_local.scan import register_below
 
 ANN, BOB = {"X-Auth-Token": "ann-token"}, {"X-Auth-Token": "bob-token"}
@@ -83,11 +83,7 @@ class Server:
 def make_server(tmp_path: Path, limits: JobLimits | None = None) -> Server:
     color = LayerFiles("color", {ONE: COLOR, TWO: COLOR[:, ::2, ::2].copy()})
     seg = LayerFiles("segmentation", {ONE: SEGMENTS}, category="segmentation", block_side=32, file_side=2)
-    write_tree(dataset(color, seg), tmp_path / "data" / "mouse")
-    machine = open_machine(tmp_path / "state.sqlite")
-    register_below(tmp_path / "data", machine.catalogue, 1, pytest.fail)
-    for name in ("ann", "bob"):
-        machine.users.add(User(name, 1), hash_user_token(f"{name}-token"))
+    machine = machine_with(tmp_path, dataset(color, seg))
     clock = [NOW_MS]
     jobs, store = SqliteJobs(machine.file), FolderStore(tmp_path / "exports")
     engine = PatientEngine(jobs, machine.library, store, lambda: clock[0])

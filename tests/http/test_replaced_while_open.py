@@ -18,12 +18,11 @@ import zarr
 
 from builders.edge_origin import SECRET, PlainEdge
 from builders.loopback import served
+from builders.machines import machine_with
 from builders.wkw_files import LayerFiles, Objects, dataset, noise, write_tree
 from zarrlink.geometry import BoundingBox, Mag
 from zarrlink.http.edge_door import EdgeDoor
-from zarrlink.users.interface import User, hash_user_token
-from zarrlink_local.machine import Machine, open_machine
-from zarrlink_local.scan import register_below
+from zarrlink_local.machine import Machine
 from zarrlink_local.server import create_app
 
 ONE = Mag(1, 1, 1)
@@ -62,10 +61,8 @@ def stored(volume: Any, box: BoundingBox | None = None) -> Objects:
 
 @pytest.fixture(params=[True, False], ids=["edge", "no edge"])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
-    folder = write_tree(stored(OLD), tmp_path / "data/mouse")
-    machine = open_machine(tmp_path / "state.sqlite")
-    (record,) = register_below(tmp_path / "data", machine.catalogue, 1, pytest.fail)
-    machine.users.add(User("ann", 1), hash_user_token("ann-token"))
+    machine = machine_with(tmp_path, stored(OLD), ("ann",))
+    (record,) = machine.catalogue.all()
     has_edge: bool = request.param
     app: Any = create_app(machine, "http://127.0.0.1", edge=EdgeDoor.fixed((SECRET,)) if has_edge else None)
     with served(PlainEdge(app, machine) if has_edge else app) as address:
@@ -74,7 +71,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
         made = httpx2.post(
             f"{address}/api/zarrPrivateLinks", headers={"X-Auth-Token": "ann-token"}, json={"dataset": record.id}
         ).json()
-        yield Site(machine, folder, f"{address}/zarr/{made['accessToken']}", has_edge)
+        yield Site(machine, tmp_path / "data/mouse", f"{address}/zarr/{made['accessToken']}", has_edge)
 
 
 def by_zarr(site: Site, version: str) -> Read:

@@ -8,12 +8,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from builders.edge_origin import SECRET
-from builders.wkw_files import LayerFiles, dataset, ramp, write_tree
+from builders.machines import machine_with
+from builders.wkw_files import LayerFiles, dataset, ramp
 from zarrlink.geometry import Mag
 from zarrlink.http.edge_door import EdgeDoor
-from zarrlink.users.interface import User, hash_user_token
-from zarrlink_local.machine import Machine, open_machine
-from zarrlink_local.scan import register_below
+from zarrlink_local.machine import Machine
 from zarrlink_local.server import create_app
 
 ANN = {"X-Auth-Token": "ann-token"}
@@ -22,11 +21,7 @@ LINKS = "/api/zarrPrivateLinks"
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    write_tree(dataset(LayerFiles("em", {Mag(1, 1, 1): ramp((9, 9, 9))})), tmp_path / "data/mouse")
-    machine = open_machine(tmp_path / "state.sqlite")
-    register_below(tmp_path / "data", machine.catalogue, 1, pytest.fail)
-    machine.users.add(User("ann", 1), hash_user_token("ann-token"))
-    return machine
+    return machine_with(tmp_path, dataset(LayerFiles("em", {Mag(1, 1, 1): ramp((9, 9, 9))})), ("ann",))
 
 
 def client_of(machine: Machine, *, is_named: bool = False) -> TestClient:

@@ -14,14 +14,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from builders.annotation_zips import Volume, annotation_zip, voxels, wkw_data, zip_of
+from builders.machines import machine_with
 from builders.wkw_files import LayerFiles, Objects, dataset, noise, pyramid, ramp, write_tree
 from builders.zarr_readers import voxels_by_tensorstore, voxels_by_zarr
 from zarrlink.formats.wkw import BlockType
 from zarrlink.formats.zarr_keys import Dialect
 from zarrlink.geometry import Mag
-from zarrlink.users.interface import User, hash_user_token
 from zarrlink_local.machine import open_machine
-from zarrlink_local.scan import register_below
 from zarrlink_local.server import create_app
 
 ANN = {"X-Auth-Token": "ann-token"}
@@ -64,12 +63,9 @@ class Site:
 
 
 def open_site(tmp_path: Path, objects: Objects) -> Site:
-    folder = write_tree(objects, tmp_path / "data/mouse")
-    machine = open_machine(tmp_path / "state.sqlite")
-    (record,) = register_below(tmp_path / "data", machine.catalogue, 1, pytest.fail)
-    machine.users.add(User("ann", 1), hash_user_token("ann-token"))
+    machine = machine_with(tmp_path, objects, ("ann",))
     client = TestClient(create_app(machine, "http://x"), raise_server_exceptions=False)
-    return Site(client, folder, record.id)
+    return Site(client, tmp_path / "data/mouse", machine.catalogue.all()[0].id)
 
 
 def segmentation(volume: Voxels, file_side: int = 1, kind: BlockType = BlockType.LZ4) -> LayerFiles:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from builders.template import ROOT, TEMPLATE, TemplateLoader, as_created
+from builders.template import ROOT, TEMPLATE, TemplateLoader, as_created, references
 from zarrlink.edge import addresses
 from zarrlink.http.message import CORS, PREFLIGHT
 from zarrlink.links.edge_log import FIELDS
@@ -32,27 +32,6 @@ def behaviours(distribution: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """By path pattern; the default's is "*"."""
     named = {behaviour["PathPattern"]: behaviour for behaviour in distribution["CacheBehaviors"]}
     return {**named, "*": distribution["DefaultCacheBehavior"]}
-
-
-def references(value: object) -> Iterator[str]:
-    """What Ref, GetAtt, Sub and DependsOn name."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key == "Ref":
-                yield inner
-            elif key == "Fn::GetAtt":
-                yield inner[0]
-            elif key == "DependsOn":
-                yield from [inner] if isinstance(inner, str) else inner
-            elif key == "Fn::Sub":
-                text, named = (inner, {}) if isinstance(inner, str) else inner
-                yield from (name for name in re.findall(r"\$\{([A-Za-z0-9:]+)[.}]", text) if name not in named)
-                yield from references(named)
-            else:
-                yield from references(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from references(inner)
 
 
 def texts(value: object) -> Iterator[str]:

@@ -7,41 +7,21 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from builders.template import ROOT, references
 from zarrlink import aws_tables
 from zarrlink.annotations import import_job, large_uploads, s3_vault
 from zarrlink.errors import ExportTooLarge, JobEnded, SourceReplaced
 from zarrlink.exports import store_s3
 from zarrlink.exports.work import FINAL
 
-ROOT = Path(__file__).parents[2]
 API_GATEWAY_WAITS_S = 29
 DEFINITION = (ROOT / "infra" / "export.asl.json").read_text()
 # As JSON: a substitution that is no text would be none.
 MACHINE: dict[str, Any] = json.loads(DEFINITION)
-
-
-def references(value: object) -> Iterator[str]:
-    """What Ref, GetAtt and Sub name."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if key == "Ref":
-                yield inner
-            elif key == "Fn::GetAtt":
-                yield inner[0]
-            elif key == "Fn::Sub":
-                text, named = (inner, {}) if isinstance(inner, str) else inner
-                yield from (name for name in re.findall(r"\$\{([A-Za-z0-9]+)[.}]", text) if name not in named)
-                yield from references(named)
-            else:
-                yield from references(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from references(inner)
 
 
 def needs(template: dict[str, Any]) -> dict[str, set[str]]:
@@ -55,9 +35,7 @@ def needs(template: dict[str, Any]) -> dict[str, set[str]]:
             else:
                 # By a resource of its own, which the function does not wait for; here it does, as that makes more cycles.
                 edges[name] |= set(references(event["Properties"])) & resources.keys()
-        depends_on = resource.get("DependsOn", [])
-        edges[name] |= {depends_on} if isinstance(depends_on, str) else set(depends_on)
-        edges[name] |= set(references(resource["Properties"])) & resources.keys()
+        edges[name] |= set(references(resource)) & resources.keys()
     return edges
 
 

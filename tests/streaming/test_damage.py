@@ -115,18 +115,22 @@ def replace_block(data: bytes, block: int, stream: bytes) -> bytes:
     return data[:16] + struct.pack("<64Q", *ends) + b"".join(streams)
 
 
-@pytest.mark.parametrize("what", ["longer", "shorter", "garbage"])
-def test_a_block_that_must_be_decoded_and_cannot_be_is_502(what: str) -> None:
+def bad_stream(what: str) -> bytes:
+    """What LZ4 makes no block of 512 bytes of."""
     from zarrlink.formats.lz4_block import encode_lz4
 
-    opened = door(BlockType.LZ4)
-    stream = {
+    return {
         "longer": encode_lz4(b"\1" * 513, high=False),
         "shorter": encode_lz4(b"\1" * 511, high=False),
         "garbage": b"\xf0" + b"\xff" * 30,
     }[what]
+
+
+@pytest.mark.parametrize("what", ["longer", "shorter", "garbage"])
+def test_a_block_that_must_be_decoded_and_cannot_be_is_502(what: str) -> None:
+    opened = door(BlockType.LZ4)
     objects = opened.source.inner.objects
-    objects[FILE] = replace_block(objects[FILE], 0, stream)
+    objects[FILE] = replace_block(objects[FILE], 0, bad_stream(what))
 
     assert opened.get(CUT).status == 502
     # The neighbours are as good as before.
@@ -154,17 +158,11 @@ def test_a_server_that_checks_blocks_refuses_them_itself(what: bytes, path: str)
 def test_a_damaged_block_that_is_passed_through_is_refused_by_the_client(what: str) -> None:
     import numcodecs
 
-    from zarrlink.formats.lz4_block import encode_lz4
     from zarrlink.formats.wkw import morton_index
 
     opened = door(BlockType.LZ4)
-    stream = {
-        "longer": encode_lz4(b"\1" * 513, high=False),
-        "shorter": encode_lz4(b"\1" * 511, high=False),
-        "garbage": b"\xf0" + b"\xff" * 30,
-    }[what]
     objects = opened.source.inner.objects
-    objects[FILE] = replace_block(objects[FILE], morton_index(1, 1, 1), stream)
+    objects[FILE] = replace_block(objects[FILE], morton_index(1, 1, 1), bad_stream(what))
     reply = opened.get(INNER)
 
     assert reply.status == 200

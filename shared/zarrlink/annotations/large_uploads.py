@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from zarrlink.aws_errors import ask
+from zarrlink.aws_errors import NO_OBJECT, ask
 from zarrlink.catalogue.uploads_dynamodb import DynamoUploads, UploadRecord
 from zarrlink.errors import InvalidRequest, SourceUnavailable, UnknownKey
 
@@ -19,7 +19,6 @@ ADDRESS_S: Final = 3600
 MAX_NAME: Final = 200
 # S3's words for a list of parts that is not the one that was uploaded.
 _WRONG_PARTS: Final = ("InvalidPart", "InvalidPartOrder", "EntityTooSmall", "MalformedXML", "InvalidRequest")
-_MISSING: Final = ("404", "NoSuchKey", "NotFound")
 Event = dict[str, str]
 
 
@@ -138,7 +137,7 @@ class LargeUploads:
 
     def _length(self, record: UploadRecord) -> int | None:
         place = {"Bucket": self._bucket, "Key": upload_key(record.id)}
-        found = ask(lambda: self._client.head_object(**place), or_none=_MISSING)
+        found = ask(lambda: self._client.head_object(**place), or_none=NO_OBJECT)
         return None if found is None else int(found["ContentLength"])
 
     def _address(self, record: UploadRecord, number: int) -> str:

@@ -14,7 +14,7 @@ from zarrlink.annotations.nml_identity import Identity
 from zarrlink.annotations.s3_sink import S3Sink
 from zarrlink.annotations.s3_vault import TOP
 from zarrlink.annotations.volume_zip import VolumeData
-from zarrlink.aws_errors import ask
+from zarrlink.aws_errors import NO_OBJECT, ask
 from zarrlink.catalogue.annotations import AnnotationRecord
 from zarrlink.errors import NotReady
 
@@ -27,7 +27,6 @@ AT_ONCE_BYTES: Final = 16 * 2**20
 AT_ONCE_BLOCKS: Final = 10_000
 # As long as a function runs at most: after that, whoever was making it is not any more.
 MAKING_S: Final = 900
-_MISSING: Final = ("404", "NoSuchKey", "NotFound")
 
 
 class S3Downloads:
@@ -107,7 +106,7 @@ class S3Downloads:
         return None if found is None else int(found["ContentLength"])
 
     def _head(self, key: str) -> Any:
-        return ask(lambda: self._client.head_object(Bucket=self._bucket, Key=key), or_none=_MISSING)
+        return ask(lambda: self._client.head_object(Bucket=self._bucket, Key=key), or_none=NO_OBJECT)
 
     def _read(self, key: str) -> bytes:
         def whole() -> Any:

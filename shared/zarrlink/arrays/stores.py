@@ -7,7 +7,6 @@ lead on to another one; its file store takes a folder, or a link to nowhere, whe
 
 from __future__ import annotations
 
-import hashlib
 import math
 from asyncio import AbstractEventLoop, Semaphore, get_running_loop
 from collections.abc import Mapping
@@ -19,11 +18,11 @@ import tensorstore as ts
 
 from zarrlink.arrays.failures import FAILURES, as_unavailable
 from zarrlink.byte_range import ByteRange
-from zarrlink.errors import RangeNotSatisfiable, SourceChanged
 from zarrlink.sources.permission import Address, AllowedSources, parse_address
 from zarrlink.storage.bucket_access import bucket_names
 from zarrlink.storage.files import LocalFiles
 from zarrlink.storage.interface import Blob, ByteSource, Stat
+from zarrlink.storage.whole import WholeObject
 
 CACHE_BYTES: Final = 64 * 2**20
 # Reads under way at once; each may decode a stored chunk of up to 128 MiB for each chunk that it touches.
@@ -158,15 +157,8 @@ class _WholeObjects:
             raise as_unavailable(error, key) from error
         if found.state == "missing":
             return None
-        data = bytes(found.value)
-        etag = hashlib.sha256(data).hexdigest()[:32]
-        if if_match not in (None, etag):
-            raise SourceChanged(key)
-        if part is None:
-            return Blob(data, etag, len(data), data[:head_bytes])
-        if part.start >= len(data):
-            raise RangeNotSatisfiable(len(data))
-        return Blob(data[part.start : part.end], etag, len(data), data[:head_bytes])
+        whole = WholeObject.of(bytes(found.value))
+        return whole.read(key, part, if_match=if_match, head_bytes=head_bytes)
 
     async def stat(self, key: str) -> Stat | None:
         blob = await self.read(key)

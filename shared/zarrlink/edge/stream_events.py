@@ -21,9 +21,8 @@ _SOURCE_ID: Final = re.compile(r"[0-9a-f]{24}", re.ASCII)
 
 
 class Changed(NamedTuple):
-    """A row to look at. `number`: the record's in its stream; `id`: of a link, or of a dataset or annotation."""
+    """A row to look at. `id`: of a link, or of a dataset or annotation."""
 
-    number: str
     kind: Kind
     id: str
 
@@ -40,11 +39,11 @@ def read_records(records: Iterable[Mapping[str, Any]], links_table: str) -> Iter
         table = _TABLE.search(record["eventSourceARN"])
         is_link = table is not None and table[1] == links_table
         if is_link and _differs(change, _LINK_FACTS):
-            yield Changed(change["SequenceNumber"], "link", row_id)
+            yield Changed("link", row_id)
         # To a new one there are no links yet.
         is_known = _SOURCE_ID.fullmatch(row_id) is not None and record["eventName"] != "INSERT"
         if not is_link and is_known and _differs(change, _SOURCE_FACTS):
-            yield Changed(change["SequenceNumber"], "source", row_id)
+            yield Changed("source", row_id)
 
 
 def _differs(change: Mapping[str, Any], facts: Iterable[str]) -> bool:

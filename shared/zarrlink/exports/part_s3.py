@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO, Final, TypeVar
 
-from zarrlink.aws_errors import service_error
+from zarrlink.aws_errors import NO_OBJECT, ask
 from zarrlink.errors import InvalidRequest, PartsDiffer, SourceUnavailable, UploadGone
 from zarrlink.exports.part_sink import PartReceipt, checked
 
@@ -92,28 +92,17 @@ class S3Parts:
 
     def _is_there(self, parts: Sequence[PartReceipt]) -> bool:
         """Whether the object is there and ours."""
-        try:
-            head = self._client.head_object(**self._place)
-        except Exception as error:
-            code = service_error(error)
-            if code is None:
-                raise
-            if code in ("404", "NoSuchKey", "NotFound"):
-                return False
-            raise SourceUnavailable(f"S3 answered {code}") from error
+        head = ask(lambda: self._client.head_object(**self._place), or_none=NO_OBJECT)
+        if head is None:
+            return False
         ours = head.get("Metadata", {}).get(_OWNER) == self._owner
         return bool(ours and head["ContentLength"] == sum(part.part_bytes for part in parts))
 
     def _ask(self, request: Callable[[], T]) -> T:
-        try:
-            return request()
-        except Exception as error:
-            code = service_error(error)
-            if code is None:
-                raise
-            if code in _GONE:
-                raise UploadGone from error
-            raise SourceUnavailable(f"S3 answered {code}") from error
+        answer = ask(request, or_none=_GONE)
+        if answer is None:
+            raise UploadGone
+        return answer
 
 
 def _base64(crc: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from zarrlink.aws_errors import ask
+from zarrlink.aws_errors import NO_OBJECT, ask
 from zarrlink.errors import SourceUnavailable
 from zarrlink.exports.spill import Spill, disk_errors
 
@@ -98,12 +98,7 @@ class ScratchBucket:
             answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + key, **wanted)
             return bytes(answer["Body"].read())
 
-        try:
-            return ask(read)
-        except SourceUnavailable as error:
-            if error.reason == "S3 answered NoSuchKey":
-                return None
-            raise
+        return ask(read, or_none=NO_OBJECT)
 
     def keys(self, prefix: str = "") -> set[str]:
         pages = self._client.get_paginator("list_objects_v2")

@@ -13,15 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final
 
 from zarrlink.annotations.download import download
-from zarrlink.arrays.volume import Volume
-from zarrlink.arrays.watch import Versions, watched
 from zarrlink.errors import (
     CorruptFile,
     ExportFailed,
@@ -29,38 +26,29 @@ from zarrlink.errors import (
     JobEnded,
     LinkGone,
     PartsDiffer,
-    SourceChanged,
     UnsupportedLayer,
     UploadGone,
     ZarrlinkError,
 )
 from zarrlink.exports.args import ExportArgs
+from zarrlink.exports.begun import Beginnings, Begun, subject_of
 from zarrlink.exports.ids import merge_ids, scan_unit, write_table
-from zarrlink.exports.originals import Originals, confirm, look_at
 from zarrlink.exports.places import Places
 from zarrlink.exports.plan import Plan, make_plan
-from zarrlink.exports.request import ExportSpec, Limits
-from zarrlink.exports.sampling import sample
-from zarrlink.exports.scratch import Scratch
-from zarrlink.exports.source import export_spec
+from zarrlink.exports.request import Limits
 from zarrlink.exports.spill import Spill
-from zarrlink.exports.steps import Confirm, Finished, finish, is_small, run_small, run_unit, tiers, unit_of
+from zarrlink.exports.steps import Finished, finish, is_small, run_small, run_unit, tiers, unit_of
 from zarrlink.exports.store import IDS_SUFFIX, ExportStore
 from zarrlink.exports.stream import least_part_bytes, write_stream
 from zarrlink.jobs.interface import JobStore
 from zarrlink.jobs.model import Job
-from zarrlink.library import Library, Subject
-from zarrlink.view import View
+from zarrlink.library import Library
 
-T = TypeVar("T")
-_SPEC: Final = "spec.json"
-_ORIGINALS: Final = "originals.json"
 _DAY_MS: Final = 86_400_000
 # How long a worker may go on with a job that was cancelled.
 _LOOK_S: Final = 1.0
 # What a worker needs to write its part and go.
 _LAST_S: Final = 30.0
-_REMEMBERED: Final = 4
 # Another attempt would end the same way. What else fails may go better next time.
 FINAL: Final = (CorruptFile, UnsupportedLayer, InvalidRequest, ExportFailed, LinkGone)
 
@@ -75,17 +63,6 @@ class Planned:
 
     def to_json(self) -> dict[str, Any]:
         return {"go_on": self.go_on, "small": self.small, "tiers": [list(tier) for tier in self.tiers]}
-
-
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """An attempt whose spec is written down."""
-
-    job: Job
-    plan: Plan
-    volume: Volume
-    places: Places
-    originals: Originals
 
 
 class ExportWork:
@@ -115,7 +92,7 @@ class ExportWork:
         self._result_days = result_days
         self._threads = threads
         self._seconds_left = seconds_left
-        self._begun: OrderedDict[tuple[str, int], _Begun] = OrderedDict()
+        self._beginnings = Beginnings(library, limits)
 
     async def plan(self, job_id: str, attempt: int) -> Planned:
         """Raises what looking at the source raises."""
@@ -128,10 +105,7 @@ class ExportWork:
                 return Planned(go_on=True, small=True, tiers=((0, 1),))
             if job.kind == "annotation_import":
                 raise InvalidRequest("an import is no export")
-            scratch = self._store.scratch(job)
-            known = scratch.get(_SPEC)
-            spec = await self._looked_at(job, scratch) if known is None else ExportSpec.from_json(known)
-            plan = make_plan(spec)
+            plan = make_plan(await self._beginnings.spec(job, self._store.scratch(job)))
             numbers = _numbers(plan)
             self._upload(job, sum(end - start for start, end in numbers))
             return Planned(go_on=True, small=is_small(plan) and not plan.form.renumbered, tiers=numbers)
@@ -143,9 +117,7 @@ class ExportWork:
         with self._told(begun.job):
             first, step = len(tiers(plan)[0]), number - plan.units
             if step < 0:
-                await self._confirmed(
-                    begun, number, lambda confirm: run_unit(plan, number, begun.volume, places, confirm)
-                )
+                await begun.confirmed(number, lambda confirm: run_unit(plan, number, begun.volume, places, confirm))
             elif step < first:
                 await scan_unit(plan, step, begun.volume, places)
             else:
@@ -181,9 +153,7 @@ class ExportWork:
             return
         begun = await self._begin(job_id, attempt)
         with self._told(job):
-            done = await self._confirmed(
-                begun, 0, lambda confirm: run_small(begun.plan, begun.volume, begun.places, confirm)
-            )
+            done = await begun.confirmed(0, lambda confirm: run_small(begun.plan, begun.volume, begun.places, confirm))
         self._publish(job, done)
 
     def fail(self, job_id: str, attempt: int, error: BaseException | str) -> None:
@@ -197,71 +167,27 @@ class ExportWork:
         job = self._jobs.get(job_id)
         if job is None or (job.attempt == attempt and job.state in ("PENDING", "STARTED", "SUCCESS")):
             return
-        self._begun.pop((job_id, attempt), None)
+        self._beginnings.forget(job_id, attempt)
         self._store.remove(replace(job, attempt=attempt))
 
-    async def _looked_at(self, job: Job, scratch: Scratch) -> ExportSpec:
-        """The spec with all that its source tells, and both written down."""
-        kind = cast('Literal["ome_tiff", "tiff_stack"]', job.kind)
-        args = ExportArgs.from_json(job.args)
-        spec, volume = await export_spec(self._library, self._subject(job), kind, args, self._limits)
-        sampled = await sample(spec, volume)
-        originals = await look_at(make_plan(sampled), volume)
-        spec = replace(sampled, source=replace(spec.source, content=originals.digest))
-        scratch.put(_ORIGINALS, originals.to_json())
-        # Last: it is what says that there is a plan.
-        scratch.put(_SPEC, spec.to_json().encode())
-        return spec
-
-    async def _confirmed(self, begun: _Begun, number: int, run: Callable[[Confirm], Awaitable[T]]) -> T:
-        """What a unit gives, whose voxels are of the files that the plan saw."""
-
-        async def check(read: Versions) -> None:
-            if number < len(begun.originals.units):
-                await confirm(begun.originals, begun.plan, number, begun.volume, read)
-
-        try:
-            with watched() as read:
-                return await run(lambda: check(read))
-        except (SourceChanged, CorruptFile):
-            # A file that was replaced is named as that, however it was noticed.
-            await check({})
-            raise
-
-    async def _begin(self, job_id: str, attempt: int) -> _Begun:
+    async def _begin(self, job_id: str, attempt: int) -> Begun:
         job = self._job(job_id, attempt)
-        known = self._begun.get((job_id, attempt))
+        known = self._beginnings.remembered(job_id, attempt)
         if known is not None:
             self._check(job)
             return known
-        scratch = self._store.scratch(job)
-        document, seen = scratch.get(_SPEC), scratch.get(_ORIGINALS)
-        if document is None or seen is None or not job.upload:
-            raise JobEnded
         with self._told(job):
-            spec = ExportSpec.from_json(document)
-            kind = cast('Literal["ome_tiff", "tiff_stack"]', job.kind)
-            args = ExportArgs.from_json(job.args)
-            now, volume = await export_spec(self._library, self._subject(job), kind, args, self._limits)
-            if now.source.revision != spec.source.revision:
-                raise ExportFailed("the data was replaced while it was exported: start the export again")
-            places = Places(
-                self._store.sink(job), job.upload, scratch, self._store.disk, self._checker(job), self._threads
-            )
-            begun = _Begun(job, make_plan(spec), volume, places, Originals.from_json(seen))
-        self._begun[job_id, attempt] = begun
-        while len(self._begun) > _REMEMBERED:
-            self._begun.popitem(last=False)
-        return begun
+            return await self._beginnings.begin(job, self._places(job, self._threads))
+
+    def _places(self, job: Job, threads: int) -> Places:
+        scratch = self._store.scratch(job)
+        return Places(self._store.sink(job), job.upload, scratch, self._store.disk, self._checker(job), threads)
 
     def _job(self, job_id: str, attempt: int) -> Job:
         job = self._jobs.get(job_id)
         if job is None or job.attempt != attempt or job.state != "STARTED":
             raise JobEnded
         return job
-
-    def _subject(self, job: Job) -> Subject:
-        return self._library.subject(View(job.dataset, ("-",), annotation=job.annotation))
 
     def _upload(self, job: Job, units: int) -> None:
         """One upload for an attempt, however often it is planned."""
@@ -316,22 +242,19 @@ class ExportWork:
             # Cancelled at the last moment: nothing is offered.
             self.clean(job.id, job.attempt)
             raise JobEnded
-        self._begun.pop((job.id, job.attempt), None)
+        self._beginnings.forget(job.id, job.attempt)
         self._store.scratch(job).clear()
 
     async def _write_download(self, job: Job) -> int:
-        subject = self._subject(job)
+        subject = subject_of(self._library, job)
         source, manifest = await self._library.manifest(subject)
         name = None if subject.annotation is None else subject.annotation.name
         file = download(manifest, source, volume_data=ExportArgs.from_json(job.args).volume_format, name=name)
         stored = sum(mag.data_bytes for volume in manifest.volumes for mag in volume.mags)
         part_bytes = least_part_bytes(stored, self._limits)
-        places = Places(
-            self._store.sink(job), job.upload, self._store.scratch(job), self._store.disk, self._checker(job), 1
-        )
-        return await write_stream(file.body, part_bytes, places)
+        return await write_stream(file.body, part_bytes, self._places(job, 1))
 
-    def _put_ids(self, begun: _Begun) -> None:
+    def _put_ids(self, begun: Begun) -> None:
         sink = self._store.sink(begun.job, IDS_SUFFIX)
         with Spill(self._store.disk) as table:
             write_table(begun.plan, begun.places.scratch, table)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 
 from zarrlink.byte_range import ByteRange
-from zarrlink.errors import RangeNotSatisfiable, SourceChanged
 from zarrlink.storage.interface import Blob, Stat
+from zarrlink.storage.whole import WholeObject
 
 
 class MemorySource:
@@ -21,22 +20,13 @@ class MemorySource:
     async def read(
         self, key: str, part: ByteRange | None = None, *, if_match: str | None = None, head_bytes: int = 0
     ) -> Blob | None:
-        data = self.objects.get(key)
-        if data is None:
-            return None
-        etag = _etag(data)
-        if if_match is not None and etag != if_match:
-            raise SourceChanged(key)
-        if part is None:
-            return Blob(data, etag, len(data), data[:head_bytes])
-        if part.start >= len(data):
-            raise RangeNotSatisfiable(len(data))
-        return Blob(data[part.start : part.end], etag, len(data), data[:head_bytes])
+        found = self._find(key)
+        return None if found is None else found.read(key, part, if_match=if_match, head_bytes=head_bytes)
 
     async def stat(self, key: str) -> Stat | None:
+        found = self._find(key)
+        return None if found is None else found.stat()
+
+    def _find(self, key: str) -> WholeObject | None:
         data = self.objects.get(key)
-        return None if data is None else Stat(_etag(data), len(data))
-
-
-def _etag(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:32]
+        return None if data is None else WholeObject.of(data)

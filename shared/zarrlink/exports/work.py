@@ -317,7 +317,7 @@ class ExportWork:
             self.clean(job.id, job.attempt)
             raise JobEnded
         self._begun.pop((job.id, job.attempt), None)
-        self._store.scratch(job).clear()
+        self._store.tidy(job)
 
     async def _write_download(self, job: Job) -> int:
         subject = self._subject(job)

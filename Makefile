@@ -186,8 +186,8 @@ $(AUDIT_STAMP):
 	PIP_CONSTRAINT=constraints-audit.txt $(AUDIT)/bin/python -m pip install --quiet pip-audit cyclonedx-bom detect-secrets
 	@rm -f $(AUDIT)/.made-from-*; touch $@
 
-audit: setup-audit ## known weaknesses of dependencies, bills of materials into dist/, secrets among the files
-	$(AUDIT)/bin/python infra/audit.py
+audit: setup-audit ## known weaknesses of dependencies, bills of materials into dist/, secrets among the files (AUDIT_OPTIONS=--strict)
+	$(AUDIT)/bin/python infra/audit.py $(AUDIT_OPTIONS)
 
 build: setup build-aws ## build the wheel into dist/, and what goes to AWS into .aws-sam/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

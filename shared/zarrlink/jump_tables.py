@@ -64,7 +64,7 @@ class JumpTables:
         if cached is None:
             found = await self._read_page(source, level, key, page, page_blocks)
             if found is None:
-                await self.confirm_absence(source, level)
+                await self.confirm_absence(source, level, key)
                 return None
             etag, table = found
             self._pages.put(place, found, len(table.boundaries) + _ENTRY_OVERHEAD_BYTES)
@@ -94,12 +94,14 @@ class JumpTables:
         self._raw_etags.put((source.name, key), (blob.etag, level.header), _ENTRY_OVERHEAD_BYTES)
 
     @staticmethod
-    async def confirm_absence(source: ByteSource, level: WkwLevel) -> None:
+    async def confirm_absence(source: ByteSource, level: WkwLevel, missed: str) -> None:
         """Make sure that a missing file means absence: the header of its folder must still be the one of the level.
 
         An unmounted disk, or a folder moved away, looks like files that were never written. So does a mag that was
         replaced by one of larger files, which have other names. Asked after the file was missed, each time: what was
-        seen before says nothing. Raises SourceUnavailable, SourceChanged, CorruptFile.
+        seen before says nothing. Then the file is looked for once more: the folder may have come back, or its
+        successor may have taken its place, only after the file was missed. Raises SourceUnavailable, SourceChanged,
+        CorruptFile.
         """
         key = f"{level.folder}/header.wkw"
         try:
@@ -110,6 +112,8 @@ class JumpTables:
             raise SourceUnavailable("the folder of a mag is gone", key=key)
         if WkwHeader.from_bytes(bytes(blob.data), key=key) != level.header:
             raise SourceChanged(key)
+        if await source.stat(missed) is not None:
+            raise SourceChanged(missed)
 
     async def _locate_raw(
         self, source: ByteSource, level: WkwLevel, shape: ChunkShape, key: str, *, look: bool
@@ -124,7 +128,7 @@ class JumpTables:
         except RangeNotSatisfiable as error:
             raise CorruptFile("a WKW file is empty", key=key) from error
         if blob is None:
-            await self.confirm_absence(source, level)
+            await self.confirm_absence(source, level, key)
             return None
         self.check_raw(source, level, key, replace(blob, head=bytes(blob.data)))
         return StoredRun(key, blob.etag, spans, fresh=True)

@@ -85,7 +85,7 @@ class WkwChunks:
         """Whether the file is still the one planned with; False where it is gone. Raises SourceChanged."""
         stat = await self.source.stat(run.key)
         if stat is None:
-            await self.tables.confirm_absence(self.source, self.form.level)
+            await self.tables.confirm_absence(self.source, self.form.level, run.key)
             return False
         if stat.etag != run.etag:
             raise SourceChanged(run.key)
@@ -128,7 +128,7 @@ class WkwChunks:
         if blob is None:
             if run.etag is not None:
                 raise SourceChanged(run.key)
-            await self.tables.confirm_absence(self.source, self.form.level)
+            await self.tables.confirm_absence(self.source, self.form.level, run.key)
             return None
         if new_raw:
             head = bytes(blob.data[:HEADER_BYTES]) if start == 0 else blob.head

@@ -139,6 +139,16 @@ def test_damage_and_failure_raise_and_read_no_zeros(serve_damaged, client: str, 
         CLIENTS[client](layer, 0)
 
 
+@pytest.mark.parametrize("dialect", ["v2", "v3"])
+def test_zarrita_shows_what_does_not_decode_where_nobody_looks(serve_damaged, dialect: str) -> None:
+    """Why decision 0006 has `--check-blocks`. Should this fail one day, zarrita's codec has learnt to look."""
+    voxels = CLIENTS[f"zarrita {dialect}"](serve_damaged().layer("damaged", "garbage"), 0)
+    volume = noise((32, 32, 32))
+    # All blocks but the last are right.
+    np.testing.assert_array_equal(voxels[:16], volume[:16])
+    assert not np.array_equal(voxels, volume)
+
+
 @pytest.fixture(scope="module")
 def serve_damaged(serve, damaged: Path):
     """A server on the damaged dataset with some options, started when it is first needed."""

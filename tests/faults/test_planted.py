@@ -51,16 +51,22 @@ def is_found(world: World, *, rate: float = 0.12) -> bool:
 
 
 def error_becomes_nothing(patch: pytest.MonkeyPatch) -> None:
-    """A refused read is taken for an object that is not there."""
-    read = FaultySource.read
+    """A refused read is taken for an object that is not there, and remembered so: one look more does not help."""
+    read, stat = FaultySource.read, FaultySource.stat
+    refused: set[str] = set()
 
-    async def forgiving(self: FaultySource, *arguments: Any, **options: Any) -> Any:
+    async def forgiving(self: FaultySource, key: str, *arguments: Any, **options: Any) -> Any:
         try:
-            return await read(self, *arguments, **options)
+            return await read(self, key, *arguments, **options)
         except SourceUnavailable:
+            refused.add(key)
             return None
 
+    async def forgetting(self: FaultySource, key: str) -> Any:
+        return None if key in refused else await stat(self, key)
+
     patch.setattr(FaultySource, "read", forgiving)
+    patch.setattr(FaultySource, "stat", forgetting)
 
 
 def etag_guard_left_out(patch: pytest.MonkeyPatch) -> None:

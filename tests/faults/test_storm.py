@@ -8,9 +8,10 @@ from random import Random
 import pytest
 
 from builders.moto_aws import MotoAws
-from faults.buckets import in_a_bucket, read_by_clients
+from faults.buckets import in_a_bucket
 from faults.faulty import FAULTS
 from faults.proxy import LIE, Proxy
+from faults.readers import read_over_a_bad_line, read_over_a_bad_store
 from faults.storm import Storm
 from faults.worlds import World, annotation_world, foreign_world, small_world, wkw_world
 
@@ -51,8 +52,14 @@ def test_no_answer_is_wrong_behind_a_proxy_that_fails(aws: MotoAws) -> None:
 
 
 def test_clients_are_shown_right_voxels_or_an_error(aws: MotoAws) -> None:
-    outcomes = read_by_clients(aws, 16, 3, rate=0.06)
-    assert sum(count for outcome, count in outcomes.items() if outcome.endswith("right")) > 2
+    outcomes = read_over_a_bad_store(aws, 24, 3, rate=0.06)
+    assert sum(count for outcome, count in outcomes.items() if outcome.endswith("right")) > 4
+
+
+def test_clients_are_shown_right_voxels_or_an_error_over_a_bad_line() -> None:
+    outcomes = read_over_a_bad_line(24, 3)
+    assert sum(count for outcome, count in outcomes.items() if outcome.endswith("right")) > 4
+    assert outcomes["faults told"] > 5
 
 
 def test_what_a_lying_store_hides_is_hidden_and_nothing_worse() -> None:

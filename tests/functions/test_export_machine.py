@@ -33,6 +33,7 @@ from zarrlink.errors import InvalidRequest, JobEnded, SourceUnavailable, Unsuppo
 from zarrlink.exports.args import ExportArgs
 from zarrlink.exports.part_s3 import S3Parts
 from zarrlink.exports.scratch import ScratchBucket
+from zarrlink.exports.store_s3 import BucketStore
 from zarrlink.geometry import BoundingBox, Mag
 from zarrlink.jobs.model import Job
 from zarrlink.jobs.step_functions import execution_name, sentence_of
@@ -178,6 +179,18 @@ def test_a_part_that_was_lost_is_made_again(machine: ExportMachine, mouse: str, 
     job = assert_done(machine, machine.run(job_of(mouse, levels=3)))
     assert_pyramid(fetched(machine, job), tmp_path)
     assert machine.units()[-1] == 1
+
+
+@pytest.mark.parametrize("asked", [{"levels": 3}, {"box": CORNER}], ids=["in units", "small"])
+def test_an_upload_that_nobody_wrote_down_goes_with_the_end(
+    machine: ExportMachine, mouse: str, asked: dict[str, Any]
+) -> None:
+    """As of a function that was ended after it had begun one, and before the job's row knew of it."""
+    job = job_of(mouse, **asked)
+    store = BucketStore(machine.stack.aws.client("s3"), machine.bucket, Path())
+    store.sink(job).begin()
+    assert len(left(machine, job)) == 1
+    assert_done(machine, machine.run(job))
 
 
 def test_another_attempt_follows_a_cancelled_one(machine: ExportMachine, mouse: str) -> None:

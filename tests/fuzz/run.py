@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 
 NAMES = (
     *("wkw", "keys", "datasource", "arrays", "address", "byte_range", "token", "nml"),
-    *("block_pack", "zip", "annotation", "chunk", "manifest"),
+    *("block_pack", "zip", "annotation", "chunk", "manifest", "openapi"),
 )
 TARGETS = Path(__file__).with_name("targets.py")
 # Kept beside the targets, read and never written to; what a run adds goes to a folder of its own.
@@ -40,7 +41,7 @@ class Outcome:
 
 def fuzz(name: str, seconds: int, kept: Path) -> Outcome:
     """Run one target for so many seconds; what it finds is written below `kept`."""
-    with tempfile.TemporaryDirectory() as corpus:
+    with tempfile.TemporaryDirectory() as corpus, tempfile.TemporaryDirectory() as temporary:
         command = [
             sys.executable, str(TARGETS), name, corpus, str(CORPUS / name),
             f"-max_total_time={seconds}",
@@ -50,7 +51,14 @@ def fuzz(name: str, seconds: int, kept: Path) -> Outcome:
             f"-artifact_prefix={kept / name}-",
             "-print_final_stats=1",
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            env={**os.environ, "TMPDIR": temporary},
+        )
     counted = re.search(r"stat::number_of_executed_units:\s*(\d+)", done.stderr)
     # What libFuzzer tells of its progress, and atheris of its imports, says nothing about a finding.
     told = [line for line in (done.stdout + done.stderr).splitlines() if not re.match(r"#\d|INFO: |stat::", line)]

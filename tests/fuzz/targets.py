@@ -9,6 +9,7 @@ import asyncio
 import gzip
 import io
 import json
+import logging
 import sys
 import tempfile
 import zipfile
@@ -23,6 +24,8 @@ import atheris
 import numcodecs
 
 with atheris.instrument_imports(include=["zarrlink"], enable_loader_override=False):
+    import fuzzed_api
+
     from builders.annotation_zips import Volume, annotation_zip, blosc, nml, voxels, wkw_data, zarr3_data, zip_of
     from builders.door import open_door
     from builders.nml_files import sample
@@ -552,7 +555,24 @@ def manifest_seeds() -> list[bytes]:
     return seeds
 
 
+# --- the API, by its own description ---
+
+_SITE: list[fuzzed_api.Site] = []
+
+
+def check_openapi(data: bytes) -> None:
+    if not data:
+        return
+    # Made where it is wanted: it takes a while.
+    if not _SITE:
+        logging.disable()
+        _SITE.append(fuzzed_api.Site())
+    if wrong := fuzzed_api.check(_SITE[0], data):
+        raise Finding(wrong)
+
+
 TARGETS = {
+    "openapi": Target(check_openapi, fuzzed_api.seeds),
     "block_pack": Target(check_block_pack, block_pack_seeds),
     "zip": Target(check_zip, zip_seeds),
     "annotation": Target(check_annotation, annotation_seeds),

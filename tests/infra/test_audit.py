@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -26,13 +28,29 @@ def audit() -> ModuleType:
 def test_a_service_that_is_not_reached_is_said_and_is_no_finding(audit: ModuleType, report: str) -> None:
     found = audit.weaknesses(report)
     assert "cannot be reached" in found.said
-    assert found.wrong == ()
+    assert (found.wrong, found.is_known) == ((), False)
 
 
 def test_a_service_that_knows_nothing_is_said_and_is_no_finding(audit: ModuleType) -> None:
     found = audit.weaknesses(json.dumps({"dependencies": [{"name": "lz4", "skip_reason": "not found"}]}))
     assert "knows none of the packages" in found.said
-    assert found.wrong == ()
+    assert (found.wrong, found.is_known) == ((), False)
+
+
+@pytest.mark.parametrize(("options", "status"), [([], 0), (["--strict"], 2)])
+def test_what_nobody_could_say_is_said_at_the_end_and_fails_where_it_must_not_pass(
+    audit: ModuleType,
+    options: list[str],
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(audit, "ask_for_weaknesses", lambda _: audit.weaknesses(""))
+    monkeypatch.setattr(audit, "write_bill", lambda *_: audit.Found("written"))
+    monkeypatch.setattr(audit, "secrets", lambda *_: audit.Found("none"))
+    monkeypatch.setattr(sys, "argv", ["audit.py", *options])
+    assert audit.main() == status
+    assert capsys.readouterr().out.splitlines()[-1].startswith("NOT AUDITED: constraints.txt, weaknesses, ")
 
 
 def test_a_weakness_is_named_with_what_mends_it(audit: ModuleType) -> None:
@@ -52,6 +70,12 @@ def test_no_file_of_the_project_is_private_by_its_name(audit: ModuleType) -> Non
         "b/id_rsa",
         "deploy/.env",
     ]
+
+
+def test_no_link_among_the_files_leads_out_of_the_project() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    links = [path for name in listed.splitlines() if (path := ROOT / name).is_symlink()]
+    assert [path for path in links if not path.resolve().is_relative_to(ROOT) or not path.exists()] == []
 
 
 def test_pins_hold_no_address(audit: ModuleType) -> None:

@@ -140,6 +140,15 @@ def test_what_was_done_is_not_done_again(machine: Machine) -> None:
     assert machine.results().path(job).read_bytes() == expected
 
 
+def test_an_upload_that_nobody_wrote_down_goes_with_the_end(machine: Machine) -> None:
+    """As of a worker that was killed after it had begun one, and before the job knew of it."""
+    job = job_of(machine)
+    machine.results().sink(job).begin()
+    with running(machine, 1):
+        assert ended(machine, job).state == "SUCCESS"
+        assert only_results(machine, job)
+
+
 def test_workers_that_die_again_and_again_fail_the_job(machine: Machine) -> None:
     job = job_of(machine)
     with running(machine, open_library=die_in_a_worker):

@@ -4,6 +4,7 @@ import json
 import struct
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -179,6 +180,24 @@ def test_a_damaged_description_or_header_is_502(damage: str) -> None:
     opened.library.doubt(opened.link.view, "a")
 
     assert opened.get(CUT).status == 502
+
+
+@pytest.mark.parametrize("block_type", [BlockType.RAW, BlockType.LZ4])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_file_that_is_away_for_a_moment_is_no_absence(
+    block_type: BlockType, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a folder is moved away and its successor moved in: missed before, and all is well when one looks again."""
+    opened, undisturbed = door(block_type), door(block_type)
+    expected = undisturbed.send(method, f"{undisturbed.base}/{CUT}")
+    read, misses = opened.source.inner.read, iter([FILE])
+
+    async def missed(key: str, *part: Any, **options: Any) -> Any:
+        return None if key == next(misses, "") else await read(key, *part, **options)
+
+    monkeypatch.setattr(opened.source.inner, "read", missed)
+    reply = opened.send(method, f"{opened.base}/{CUT}")
+    assert (reply.status, reply.body) == (200, expected.body)
 
 
 def test_a_missing_header_ends_the_link_rather_than_reading_as_nothing() -> None:

@@ -46,13 +46,14 @@ def test_a_raw_file_costs_one_request() -> None:
 
 
 @pytest.mark.parametrize("block_type", [BlockType.RAW, BlockType.LZ4])
-def test_an_absent_file_costs_two_requests(block_type: BlockType) -> None:
-    """The second makes sure that the mag is still stored as it was, under the names that are asked for."""
+def test_an_absent_file_costs_three_requests(block_type: BlockType) -> None:
+    """The second makes sure that the mag is still stored as it was, under the names that are asked for; the third that the file
+    was not away for the first alone."""
     door = lz4_door(block_type=block_type)
     del door.source.inner.objects["a/1/z0/y1/x1.wkw"]
     with door.counted() as seen:
         assert door.get("v2/a.zarr/0/0/5/5").status == 404
-    assert seen == [("read", "a/1/z0/y1/x1.wkw"), ("read", "a/1/header.wkw")]
+    assert seen == [("read", "a/1/z0/y1/x1.wkw"), ("read", "a/1/header.wkw"), ("stat", "a/1/z0/y1/x1.wkw")]
 
 
 def test_what_lies_outside_the_shape_costs_nothing() -> None:

@@ -32,7 +32,6 @@ def _sweep(folder: Path, job: Job | None, store: FolderStore, now_ms: int) -> No
             shutil.rmtree(attempt, ignore_errors=True)
     if job is not None and needed is not None and job.state == "SUCCESS":
         # It was published, and the process ended before it had cleaned up.
-        store.scratch(job).clear()
-        store.sink(job).abort(job.upload)
+        store.tidy(job)
     with suppress(OSError):
         folder.rmdir()

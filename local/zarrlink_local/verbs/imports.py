@@ -64,8 +64,9 @@ def _import(state: State, wanted: WantedImport, show: Show) -> Imported:
     shelf, now = state.shelf, now_ms()
     dataset = None if wanted.dataset is None else find_dataset(state, wanted.dataset)
     earlier = None if wanted.into is None else find_annotation(state, wanted.into)
-    with wanted.file.open("rb") as opened, tempfile.TemporaryDirectory(prefix="zarrlink-import-") as scratch:
-        upload = Upload(opened, wanted.file.name, owner, Path(scratch), dataset)
+    with wanted.file.open("rb") as opened:
+        # What is put there has no name: a command that is killed leaves nothing.
+        upload = Upload(opened, wanted.file.name, owner, Path(tempfile.gettempdir()), dataset)
         if earlier is None and not wanted.as_new:
             earlier = shelf.earlier(upload)
         record = shelf.add(upload, now, show) if earlier is None else shelf.revise(earlier, upload, now, show)

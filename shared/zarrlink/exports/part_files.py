@@ -17,6 +17,8 @@ from zarrlink.exports.spill import disk_errors
 
 _COPY_BYTES: Final = 8 * 2**20
 _WHOLE: Final = "whole"
+_PARTIAL: Final = ".partial"
+_ABORTED: Final = ".aborted"
 _TRAILER: Final = struct.Struct("<4sI")
 _MAGIC: Final = b"ZLPT"
 
@@ -89,7 +91,7 @@ class FileParts:
 
     def abort(self, upload: str) -> None:
         folder = self._folder(upload)
-        gone = folder.with_suffix(".aborted")
+        gone = folder.with_suffix(_ABORTED)
         try:
             # At once, for writers that are still at it.
             folder.rename(gone)
@@ -99,8 +101,14 @@ class FileParts:
             raise _failed(error) from error
         shutil.rmtree(gone, ignore_errors=True)
 
+    def abort_all(self) -> None:
+        """Remove every upload, also those whose word nobody has; of files beside this one that begin with its name too."""
+        for folder in list(self._target.parent.glob(".*")):
+            if folder.name.startswith(f".{self._target.name}.") and folder.suffix in (_PARTIAL, _ABORTED):
+                shutil.rmtree(folder, ignore_errors=True)
+
     def _folder(self, upload: str) -> Path:
-        return self._target.parent / f".{self._target.name}.{upload}.partial"
+        return self._target.parent / f".{self._target.name}.{upload}{_PARTIAL}"
 
     def _is_there(self, parts: Sequence[PartReceipt]) -> bool:
         """Whether the file is what these parts make: read, since nothing else is left of the upload."""

@@ -29,6 +29,10 @@ class FolderStore:
     def scratch(self, job: Job) -> ScratchFolder:
         return ScratchFolder(self._attempt(job) / ".scratch")
 
+    def tidy(self, job: Job) -> None:
+        self.sink(job).abort_all()
+        self.scratch(job).clear()
+
     def remove(self, job: Job) -> None:
         attempt = self._attempt(job)
         # Under another name at once, so that a worker that is late finds nothing to write to.

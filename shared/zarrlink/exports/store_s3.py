@@ -43,16 +43,23 @@ class BucketStore:
     def scratch(self, job: Job) -> ScratchBucket:
         return ScratchBucket(self._client, self._bucket, _prefix(SCRATCH, job))
 
+    def tidy(self, job: Job) -> None:
+        self._abort_all(_prefix(RESULTS, job))
+        self.scratch(job).clear()
+
     def remove(self, job: Job) -> None:
-        # Uploads by their place: one that was begun and not written down is nobody's else.
         prefix = _prefix(RESULTS, job)
+        self._abort_all(prefix)
+        ScratchBucket(self._client, self._bucket, prefix).clear()
+        self.scratch(job).clear()
+
+    def _abort_all(self, prefix: str) -> None:
+        # Uploads by their place: one that was begun and not written down is nobody's else.
         pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=prefix)
         uploads = ask(lambda: [upload for page in pages for upload in page.get("Uploads", [])])
         for upload in uploads:
             name = upload["Key"].removeprefix(prefix)
             S3Parts(self._client, self._bucket, prefix + name, owner="").abort(upload["UploadId"])
-        ScratchBucket(self._client, self._bucket, prefix).clear()
-        self.scratch(job).clear()
 
 
 def _prefix(top: str, job: Job) -> str:

@@ -243,7 +243,7 @@ class ExportWork:
             self.clean(job.id, job.attempt)
             raise JobEnded
         self._beginnings.forget(job.id, job.attempt)
-        self._store.scratch(job).clear()
+        self._store.tidy(job)
 
     async def _write_download(self, job: Job) -> int:
         subject = subject_of(self._library, job)

@@ -172,9 +172,9 @@ def _import(services: ApiServices, part: UploadFile, user: User, dataset_id: str
     name = (part.filename or "").rpartition("/")[2]
     if not name.lower().endswith((".nml", ".zip")):
         raise InvalidRequest("an upload is called NAME.nml or NAME.zip")
-    with tempfile.TemporaryDirectory(prefix="zarrlink-import-") as scratch:
-        given = Upload(part.file, name, user.name, Path(scratch), dataset)
-        return services.shelf.add(given, services.now_ms(), lambda _done, _total: None)
+    # What is put there has no name: a server that is killed leaves nothing.
+    given = Upload(part.file, name, user.name, Path(tempfile.gettempdir()), dataset)
+    return services.shelf.add(given, services.now_ms(), lambda _done, _total: None)
 
 
 def _attachment(found: Download) -> StreamingResponse:

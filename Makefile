@@ -93,8 +93,9 @@ $(CLIENTS_STAMP):
 	"$$($(PYTHON) tests/clients/newest_python.py)" -m venv --clear $(CLIENTS)
 	PIP_CONSTRAINT=constraints-clients.txt $(CLIENTS)/bin/python -m pip install --quiet --requirement tests/clients/packages.txt
 	@touch $@
-$(JAVASCRIPT_STAMP): $(JAVASCRIPT)/package-lock.json
+$(JAVASCRIPT_STAMP): $(JAVASCRIPT)/package-lock.json tests/clients/fetch_bundles.py
 	npm ci --no-audit --no-fund --silent --prefix $(JAVASCRIPT)
+	$(PYTHON) tests/clients/fetch_bundles.py $(JAVASCRIPT)/node_modules/.bundles
 	@touch $@
 
 setup-lambda: $(LAMBDA_STAMP) ## make .venv-lambda with what Lambda's Python has (test-lambda and bench do it themselves)
@@ -128,6 +129,7 @@ build-here: setup-lambda
 
 # Each environment by its own pip: they mostly wait for the network.
 clients: ## read links with every client of Zarr, and write docs/clients.md (needs Node, nginx, Chromium; CLIENT=name for one)
+	@$(PYTHON) tests/clients/names.py "$(CLIENT)"
 	$(MAKE) -j3 setup setup-clients setup-webknossos
 	PYTHONPATH=tests $(BIN)/python -m clients.run $(if $(CLIENT),--only "$(CLIENT)")
 

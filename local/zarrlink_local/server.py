@@ -113,7 +113,14 @@ def run(app: Door, listener: socket.socket) -> None:
     keep_freed_memory()
     # No access log: the addresses hold tokens.
     config = uvicorn.Config(
-        app, access_log=False, log_level="warning", server_header=False, date_header=False, lifespan="off"
+        app,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        date_header=False,
+        lifespan="off",
+        # As nginx: after uvicorn's 5 s a client that decodes for longer sends its next request on a closed connection, and fails.
+        timeout_keep_alive=75,
     )
     # uvicorn ends, and then raises the signal once more for whoever had a handler before.
     before = signal.signal(signal.SIGTERM, lambda _number, _frame: None)

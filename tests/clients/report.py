@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from clients.known import reason_of
 from clients.matrix import Outcome
+from clients.names import WEBKNOSSOS
 from clients.sites import VERSIONS, Version
 
 _MARKS = {
@@ -22,8 +23,11 @@ _CALLED = {
     "xarray": "`open_zarr(..., mask_and_scale=False)`, one level at a time (`drop_variables`); otherwise 0 of a v2 array reads as NaN",
     "cloud-volume": "`fill_missing=True`; otherwise a chunk that was never written is an error",
     "ngff-zarr": "`from_ngff_zarr(..., validate=True)`",
-    "Viv's loader": "`loadOmeZarr`, plane by plane: what vizarr and Avivator draw from. The one vizarr on npm (`@galaxyproject/vizarr` 0.1.8) "
-    "lacks its own Blosc decoder, so its pixels cannot be looked at",
+    "Viv's loader": "`loadOmeZarr`, plane by plane: what Avivator draws from",
+    "vizarr": "Galaxy's build, the one on npm; the plane that it shows first, 4 pixels for a voxel; opened anew after the revocation, when it "
+    "must show an error",
+    "itk-vtk-viewer": "its own reader, all levels, and a picture like the middle plane; opened anew after the revocation, when it must say an "
+    "error",
     "Neuroglancer": "one plane, a pixel for a voxel, in a browser without a graphics card; after the revocation the link is opened anew: "
     "it must show an error and draw nothing",
     "webknossos": "`RemoteDataset.open`, `Annotation.open_as_remote_dataset`: signed in, where the others have a link; revoked by removing the user",
@@ -32,10 +36,11 @@ _CALLED = {
 
 @dataclass(frozen=True)
 class Results:
-    """All outcomes on one site, by client and version in the order of the table."""
+    """All outcomes on one site, by client and version in the order of the table. `static`: the site is the folder, not a link."""
 
     title: str
     outcomes: Mapping[tuple[str, Version], Sequence[Outcome]]
+    static: bool = False
 
     def count(self, version: Version) -> tuple[int, int]:
         """Those that passed, and all."""
@@ -50,10 +55,32 @@ class Results:
     def failures(self) -> list[Outcome]:
         return [one for several in self.outcomes.values() for one in several if not one.passed]
 
+    def unexplained(self) -> list[Outcome]:
+        """Failures that nobody has looked into: those on links may be our fault."""
+        return [one for one in self.failures() if reason_of(one, static=self.static) is None]
 
-def unexplained(links: Results) -> list[Outcome]:
-    """Failures on links that nobody has looked into: they may be our fault."""
-    return [one for one in links.failures() if reason_of(one) is None]
+    def address(self, client: str, layers: Sequence[tuple[str, str]]) -> str:
+        """Which version's address to give a client: `v2, v3`, or `v2; labels uint64: v3`."""
+        passed = {
+            version: [
+                what
+                for name, what in layers
+                if any(one.passed and one.layer == name for one in self.outcomes.get((client, version), ()))
+            ]
+            for version in VERSIONS
+        }
+        if not any(passed.values()):
+            return "none"
+        most = max(len(found) for found in passed.values())
+        best = [version for version in VERSIONS if len(passed[version]) == most]
+        if len(best) > 1 and passed["v2"] != passed["v3"]:
+            best = best[:1]
+        rest = {
+            what: next((version for version in VERSIONS if what in passed[version]), "none")
+            for _, what in layers
+            if what not in passed[best[0]]
+        }
+        return "; ".join([", ".join(best), *(f"{what}: {version}" for what, version in rest.items())])
 
 
 def page(date: str, layers: Sequence[tuple[str, str]], versions: Mapping[str, str], found: Sequence[Results]) -> str:
@@ -64,10 +91,25 @@ def page(date: str, layers: Sequence[tuple[str, str]], versions: Mapping[str, st
         "# Clients",
         "",
         f"Made by `make clients` on {date} ({platform.system()} {platform.machine()}, Python {platform.python_version()}).",
+        "",
+        "## Which address for which tool",
+        "",
+        "A link has two addresses for each layer: `/zarr/TOKEN/v2/LAYER.zarr` (Zarr v2) and `/zarr/TOKEN/v3/LAYER.zarr` (Zarr v3, fewer",
+        "and larger objects). Where both are named, take v3.",
+        "",
+        "| tool | address |",
+        "|---|---|",
+        *(f"| {client} | {_address(links, client, layers)} |" for client in clients),
+        "",
+        "Not tried, since neither PyPI nor npm nor Debian has them: Fiji, BigDataViewer, n5-zarr. They read Zarr v2; begin with its address.",
+        "",
+        "## How it is tried",
+        "",
         "Each client runs in its own process. It opens a layer through a private link of a running `zarrlink serve` and reads",
         "every voxel of all three levels, which are compared with what was stored, with the element type. Then the link is",
         "revoked, and the client has to raise: once with the array that it has open, once when it opens the link anew. Fill",
-        "value in place of an error is a failure. The same voxels, written by zarr and ome-zarr-py as OME-Zarr 0.4 and 0.5 with their",
+        "value in place of an error is a failure. Viewers draw one plane in a browser without a graphics card; its pixels are compared, and",
+        "after the revocation they open the link anew. The same voxels, written by zarr and ome-zarr-py as OME-Zarr 0.4 and 0.5 with their",
         "defaults, are read from a folder behind nginx, which is then taken away.",
         "",
         "| layer | what |",
@@ -80,7 +122,7 @@ def page(date: str, layers: Sequence[tuple[str, str]], versions: Mapping[str, st
         "|---|---|---|---|",
         *(_short(results) for results in found),
         "",
-        f"✓ all voxels of all levels right, and an error after the revocation; {_legend()}.",
+        f"✓ all voxels right, and an error after the revocation; {_legend()}.",
         "",
     ]
     for results in found:
@@ -88,16 +130,15 @@ def page(date: str, layers: Sequence[tuple[str, str]], versions: Mapping[str, st
     if len(found) == 1:
         lines += ["nginx was not found: the folder was not tried.", ""]
     lines += ["## Why, and what to do", ""]
-    lines += _reasons(found)
-    lines += [
-        "Not in the table: vizarr itself (the one on npm, `@galaxyproject/vizarr` 0.1.8, comes without its Blosc decoder and takes a",
-        "plane's number of the finest level for all levels); itk-vtk-viewer (14.51.0 from npm opens `em` and draws nothing, without a",
-        "word); n5-zarr, Fiji and BigDataViewer (not on PyPI, npm or in Debian).",
-        "",
-    ]
+    for results in found:
+        lines += _reasons(results, [name for name, _ in layers])
     lines += ["## Versions", "", "| client | versions | called with |", "|---|---|---|"]
     lines += [f"| {client} | {versions[client]} | {_called(client)} |" for client in clients]
     return "\n".join(lines) + "\n"
+
+
+def _address(links: Results, client: str, layers: Sequence[tuple[str, str]]) -> str:
+    return "that of the server, signed in" if client == WEBKNOSSOS else links.address(client, layers)
 
 
 def _called(client: str) -> str:
@@ -128,32 +169,28 @@ def _table(results: Results, clients: Iterable[str], layers: Sequence[str]) -> l
     return [*lines, ""]
 
 
-def _reasons(found: Sequence[Results]) -> list[str]:
-    """One entry for each thing that a client said, with the layers that it said it of."""
-    lines: list[str] = []
-    for results in found:
-        lines += [f"### {results.title}", ""]
-        told: dict[tuple[str, str, str], list[Outcome]] = {}
-        for one in results.failures():
-            told.setdefault((one.client, one.verdict, one.words), []).append(one)
-        if not told:
-            lines += ["Nothing failed.", ""]
-        for (client, verdict, words), several in told.items():
-            where = ", ".join(f"{one.version} `{one.layer}`" for one in several)
-            said = words.replace("|", "\\|").replace("`", "'")
-            lines.append(
-                f"* **{client}**, {where}: {verdict}: `{said}`{_because(several[0], is_link=results is found[0])}"
+def _reasons(results: Results, layers: Sequence[str]) -> list[str]:
+    """One entry for each thing that clients said, with those that said it and the layers that they said it of."""
+    lines = [f"### {results.title}", ""]
+    told: dict[tuple[str, str, str], dict[str, list[Outcome]]] = {}
+    for one in results.failures():
+        reason = reason_of(one, static=results.static)
+        because = f"{reason.why} {reason.instead}".rstrip() if reason else "**Not explained yet.**"
+        told.setdefault((one.verdict, one.words, because), {}).setdefault(one.client, []).append(one)
+    for (verdict, words, because), by_client in told.items():
+        where = [f"**{client}** ({_where(several, layers)})" for client, several in by_client.items()]
+        said = words.replace("|", "\\|").replace("`", "'")
+        lines.append(f"* {', '.join(where)}: {verdict}: `{said}` {because}")
+    return [*lines, ""] if told else [*lines, "Nothing failed.", ""]
+
+
+def _where(several: Sequence[Outcome], layers: Sequence[str]) -> str:
+    """`v2, v3 `rgb``: the layers of each version, none named where it is all of them."""
+    told = []
+    for version in VERSIONS:
+        found = [one.layer for one in several if one.version == version]
+        if found:
+            told.append(
+                version if len(found) == len(layers) else f"{version} {' '.join(f'`{name}`' for name in found)}"
             )
-        lines.append("")
-    return lines
-
-
-def _because(one: Outcome, *, is_link: bool) -> str:
-    reason = reason_of(one)
-    if reason is not None:
-        return f" {reason.why} {reason.instead}".rstrip()
-    if is_link:
-        return " **Not explained yet.**"
-    if one.verdict == "read after revocation":
-        return " nginx answers 404 where nothing lies, which in Zarr means fill value."
-    return ""
+    return ", ".join(told)

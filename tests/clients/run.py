@@ -1,6 +1,6 @@
 """`make clients`: every client on every layer, of links and of a static folder, written down in docs/clients.md.
 
-Exit status 1 where a client fails on a link and nobody has said why.
+Exit status 1 where a client fails and nobody has said why.
 """
 
 from __future__ import annotations
@@ -10,16 +10,27 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
-from clients import report, viewers
+from clients import bundled_viewers, report, viewers
 from clients.matrix import Outcome, read_versions, run_client, told
+from clients.names import (
+    ITK_VTK,
+    JAVASCRIPT_CLIENTS,
+    NEUROGLANCER,
+    OLDEST_CLIENTS,
+    PYTHON_CLIENTS,
+    VIZARR,
+    WEBKNOSSOS,
+    named,
+)
 from clients.sites import SignedInSite, Site, Version, link_site, static_site
 from clients.volumes import Shown, shown_layers, write_dataset
 
@@ -27,43 +38,26 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 READERS = HERE / "readers"
 NEWEST = ROOT / ".venv-clients" / "bin" / "python"
-WEBKNOSSOS = ROOT / ".venv-webknossos" / "bin" / "python"
-PYTHON_CLIENTS = (
-    "zarr-python (fsspec)",
-    "zarr-python (obstore)",
-    "tensorstore",
-    "tensorstore (auto)",
-    "dask",
-    "xarray (fsspec)",
-    "xarray (obstore)",
-    "ome-zarr-py",
-    "napari-ome-zarr",
-    "ngff-zarr (validate)",
-    "ome-zarr-models",
-    "cloud-volume",
-    "GDAL (rasterio)",
-)
-JAVASCRIPT_CLIENTS = ("zarrita", "ome-zarr.js", "Viv's loader")
-# The oldest Python that we run on, whose newest zarr-python is another.
-OLDEST_CLIENTS = ("zarr-python (fsspec)", "zarr-python (obstore)")
+WEBKNOSSOS_PYTHON = ROOT / ".venv-webknossos" / "bin" / "python"
 TITLES = ("Links of `zarrlink serve`", "A Zarr folder behind nginx")
-# They mostly wait, and there may be two cores.
-_AT_A_TIME = 3
-_SLOW = ("cloud-volume", "webknossos", "GDAL (rasterio)")
+Manner = Literal["computes", "waits", "draws"]
+# How many tasks at once: there may be two cores, one browser takes both, and who waits takes none.
+_AT_A_TIME: Mapping[Manner, int] = {"computes": 3, "waits": 8, "draws": 1}
+# What is refused they try again and again, for up to a minute; GDAL asks for each plane by itself.
+_WAITING = ("cloud-volume", "webknossos", "GDAL (rasterio)")
 Cell = tuple[str, Version]
 
 
 @dataclass(frozen=True)
 class Row:
-    """A client of the table. `run`: it on every layer of a site; `versions`: what it says that it is; `alone`: by the thread
-    that made it, with nothing beside it; `slow`: it tries again and again what is refused."""
+    """A client of the table. `run`: it on every layer of a site; `versions`: what it says that it is; `manner`: what
+    most of its time goes to."""
 
     name: str
     of: tuple[Version, ...]
     run: Callable[[Version, Site, Sequence[Shown]], list[Outcome]]
     versions: Callable[[], str]
-    alone: bool = False
-    slow: bool = False
+    manner: Manner = "computes"
 
 
 def process_row(name: str, command: Sequence[str | Path], of: tuple[Version, ...] = ("v2", "v3")) -> Row:
@@ -77,7 +71,7 @@ def process_row(name: str, command: Sequence[str | Path], of: tuple[Version, ...
         of,
         lambda version, site, layers: run_client(name, full(version), version, site, layers),
         lambda: read_versions(full(of[0])),
-        slow=name in _SLOW,
+        manner="waits" if name in _WAITING else "computes",
     )
 
 
@@ -88,7 +82,7 @@ def rows(signed_in: SignedInSite, running: ExitStack) -> list[Row]:
         process_row(f"{name}, {python}", [sys.executable, READERS / "session.py", name]) for name in OLDEST_CLIENTS
     ]
     found += [process_row(name, [NEWEST, READERS / "session.py", name]) for name in PYTHON_CLIENTS]
-    library = process_row("webknossos", [WEBKNOSSOS, READERS / "session.py", "webknossos"], ("v3",))
+    library = process_row(WEBKNOSSOS, [WEBKNOSSOS_PYTHON, READERS / "session.py", WEBKNOSSOS], ("v3",))
     found.append(
         replace(library, run=lambda version, site, layers: library.run(version, _asked(site, signed_in), layers))
     )
@@ -96,7 +90,13 @@ def rows(signed_in: SignedInSite, running: ExitStack) -> list[Row]:
         # The server brings its client, which shows what its address says.
         viewer = f"{signed_in.address}/neuroglancer/v/links/"
         run = partial(viewers.run_neuroglancer, viewer)
-        found.append(Row(viewers.NAME, ("v2", "v3"), run, viewers.versions, alone=True))
+        found.append(Row(NEUROGLANCER, ("v2", "v3"), run, viewers.versions, manner="draws"))
+    if bundled_viewers.available():
+        for name, run, bundle in (
+            (VIZARR, bundled_viewers.run_vizarr, "vizarr"),
+            (ITK_VTK, bundled_viewers.run_itk_vtk, "itk-vtk-viewer"),
+        ):
+            found.append(Row(name, ("v2", "v3"), run, partial(bundled_viewers.versions, bundle), manner="draws"))
     for name in JAVASCRIPT_CLIENTS:
         found.append(process_row(name, ["node", HERE / "javascript/session.mjs", name]))
     return found
@@ -108,28 +108,32 @@ def _asked(site: Site, signed_in: SignedInSite) -> Site:
 
 
 def tried(chosen: Sequence[Row], sites: Sequence[Site], layers: Sequence[Shown]) -> list[dict[Cell, list[Outcome]]]:
-    """Each client on every layer of each site, some at a time, those that ask for it alone."""
-    tasks = [(row, version, site) for site in sites for row in chosen for version in row.of]
+    """Each client on every layer of each site, some at a time."""
 
-    def run(row: Row, version: Version, site: Site) -> list[Outcome]:
+    def run(row: Row, version: Version, site: Site, some: Sequence[Shown]) -> list[Outcome]:
         started = time.monotonic()
-        found = [replace(one, words=told(one.words)) for one in row.run(version, site, layers)]
+        found = [replace(one, words=told(one.words)) for one in row.run(version, site, some)]
         took = time.monotonic() - started
         print(f"{took:4.0f} s  {row.name} {version}: {', '.join(one.verdict for one in found)}", flush=True)
         return found
 
-    found: dict[tuple[str, Version, int], list[Outcome]] = {}
-    with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        # Those that wait longest between their tries first.
-        together = sorted((task for task in tasks if not task[0].alone), key=lambda task: not task[0].slow)
-        waiting = [pool.submit(run, *task) for task in together]
-        for (row, version, site), given in zip(together, waiting, strict=True):
-            found[row.name, version, id(site)] = given.result()
-    found |= {(row.name, version, id(site)): run(row, version, site) for row, version, site in tasks if row.alone}
-    return [
-        {(row.name, version): found[row.name, version, id(site)] for row in chosen for version in row.of}
-        for site in sites
-    ]
+    with ExitStack() as running:
+        pools = {manner: running.enter_context(ThreadPoolExecutor(many)) for manner, many in _AT_A_TIME.items()}
+        waiting = [
+            {
+                # Who waits does so with all layers at once.
+                (row.name, version): [
+                    pools[row.manner].submit(run, row, version, site, some)
+                    for some in ([[layer] for layer in layers] if row.manner == "waits" else [layers])
+                ]
+                for row in chosen
+                for version in row.of
+            }
+            for site in sites
+        ]
+        return [
+            {cell: [one for task in tasks for one in task.result()] for cell, tasks in of.items()} for of in waiting
+        ]
 
 
 def main() -> None:
@@ -141,7 +145,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         home = Path(folder)
         links, signed_in = running.enter_context(link_site(home, write_dataset(layers, home / "data")))
-        chosen = [row for row in rows(signed_in, running) if options.only is None or options.only in row.name]
+        chosen = [row for row in rows(signed_in, running) if named(options.only or "", [row.name])]
         versions = {row.name: row.versions() for row in chosen}
         sites: list[Site] = [links]
         if shutil.which("nginx"):
@@ -153,7 +157,7 @@ def main() -> None:
             writer = [str(NEWEST), str(READERS / "write_static.py")]
             sites.append(running.enter_context(static_site(home / "static", arrays, writer)))
         found = [
-            report.Results(title, outcomes)
+            report.Results(title, outcomes, static=title == TITLES[1])
             for title, outcomes in zip(TITLES, tried(chosen, sites, layers), strict=False)
         ]
     what = [(layer.name, layer.what) for layer in layers]
@@ -164,7 +168,7 @@ def main() -> None:
         (ROOT / "docs/clients.md").write_text(shown)
     else:
         print(shown)
-    open_questions = report.unexplained(found[0])
+    open_questions = [one for results in found for one in results.unexplained()]
     for one in open_questions:
         print(f"not explained: {one.client} {one.version} {one.layer}: {one.verdict}: {one.words}", file=sys.stderr)
     sys.exit(1 if open_questions else 0)

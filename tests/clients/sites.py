@@ -31,7 +31,7 @@ events {{ worker_connections 1024; }}
 http {{
   access_log off; sendfile on; default_type application/octet-stream;
   client_body_temp_path t; proxy_temp_path t; fastcgi_temp_path t; uwsgi_temp_path t; scgi_temp_path t;
-  server {{ listen 127.0.0.1:{port}; root {root}; add_header Access-Control-Allow-Origin *; }}
+  server {{ listen 127.0.0.1:{port}; root {root}; add_header Access-Control-Allow-Origin * always; }}
 }}
 """
 

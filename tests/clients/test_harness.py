@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 
 from builders.wkw_files import noise
-from clients import matrix, report
+from clients import bundled_viewers, matrix, names, report
 from clients.known import reason_of
 from clients.matrix import Outcome, run_client, told
 from clients.planted import Bug, planted
-from clients.volumes import Shown, shown_layers
+from clients.sites import Version
+from clients.volumes import Shown, Volume, shown_layers
 from zarrlink.geometry import Mag
 
 SESSION = str(Path(__file__).parent / "readers" / "session.py")
@@ -65,11 +67,73 @@ def test_a_failure_on_a_link_that_nobody_explained_is_named() -> None:
     mine = Outcome("zarr-python (fsspec)", "v3", "em", "wrong voxels", "level 0: 1 of 8 voxels")
     theirs = Outcome("cloud-volume", "v3", "em", "failed to read", "sharded volumes are not currently supported.")
     results = report.Results("Links", {("zarr-python (fsspec)", "v3"): [mine], ("cloud-volume", "v3"): [theirs]})
-    assert report.unexplained(results) == [mine]
+    assert results.unexplained() == [mine]
     assert reason_of(theirs) is not None
     shown = report.page("today", [("em", "grey")], {mine.client: "1", theirs.client: "2"}, [results])
     assert "Not explained yet" in shown
     assert "take the v2 address" in shown
+
+
+def test_what_excuses_a_static_folder_excuses_no_link() -> None:
+    zeros = "what was open before: fill value in place of voxels, and no error"
+    found = {("dask", "v2"): [Outcome("dask", "v2", "em", "read after revocation", zeros)]}
+    assert not report.Results("A folder", found, static=True).unexplained()
+    assert report.Results("Links", found).unexplained()
+
+
+@pytest.mark.parametrize(
+    ("passed", "address"),
+    [
+        ({"v2": "ab", "v3": "ab"}, "v2, v3"),
+        ({"v2": "ab", "v3": ""}, "v2"),
+        ({"v2": "a", "v3": "ab"}, "v3"),
+        ({"v2": "a", "v3": "b"}, "v2; B: v3"),
+        ({"v2": "a", "v3": "a"}, "v2, v3; B: none"),
+        ({"v2": "", "v3": ""}, "none"),
+    ],
+)
+def test_a_tool_is_given_the_address_that_it_reads(passed: dict[Version, str], address: str) -> None:
+    outcomes = {
+        ("x", version): [
+            Outcome("x", version, layer, "passed" if layer in layers else "failed to open") for layer in "ab"
+        ]
+        for version, layers in passed.items()
+    }
+    assert report.Results("Links", outcomes).address("x", [("a", "A"), ("b", "B")]) == address
+
+
+def test_a_client_that_there_is_not_is_named_with_those_that_there_are() -> None:
+    command = [sys.executable, str(Path(names.__file__)), "nope"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 2
+    assert run.stderr.startswith("no client has “nope” in its name; there are: zarr-python (fsspec), ")
+    assert run.stderr.count("\n") == 1
+    assert names.named("CLOUD", names.NAMES) == ["cloud-volume"]
+    assert names.named("", names.NAMES) == list(names.NAMES)
+
+
+def in_window(voxels: Volume) -> Volume:
+    """A plane's colours as vizarr puts them into its window."""
+    return np.pad(voxels.repeat(4, 0).repeat(4, 1), ((50, 50), (50, 50), (0, 0)), constant_values=255)
+
+
+def test_one_wrong_pixel_of_vizarrs_is_found() -> None:
+    levels = [np.moveaxis(noise(size, channels=3), 3, 0) for size in ((30, 20, 8), (15, 10, 8))]
+    expected = bundled_viewers.vizarrs_colours(levels, 5)
+    picture = in_window(np.moveaxis(levels[0][:, 5], 0, -1))
+    assert bundled_viewers.wrong_pixels(picture, expected) == ""
+    picture[54:58, 58:62, 1] ^= 4
+    assert bundled_viewers.wrong_pixels(picture, expected) == "1 of 600 pixels"
+    assert bundled_viewers.wrong_pixels(np.full_like(picture, 255), expected) == "nothing drawn"
+
+
+def test_a_picture_of_another_plane_is_not_like_this_one() -> None:
+    level = noise((60, 40, 8))
+    picture = np.full((400, 500, 3), (255, 0, 255), np.uint8)
+    picture[100:220, 100:280] = level[4].repeat(3, 0).repeat(3, 1)[..., None]
+    assert bundled_viewers.likeness(picture, level) > 0.99
+    assert abs(bundled_viewers.likeness(picture, np.roll(level, 3, 0))) < 0.1
+    assert bundled_viewers.likeness(np.full_like(picture, (255, 0, 255)), level) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
-"""Neuroglancer in a real browser: its pixels are compared with the voxels, and after the revocation it must draw none."""
+"""Viewers in a real browser: pixels are compared with voxels, and after the revocation none must be drawn. Neuroglancer's here."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -13,18 +14,22 @@ import numpy as np
 
 from builders.browser import CHROMIUM, chromium
 from clients.matrix import Outcome, Verdict
+from clients.names import NEUROGLANCER
 from clients.sites import Published, Site, Version
 from clients.volumes import CORNER, VOXEL_SIZE_NM, Shown, Volume
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-NAME: Final = "Neuroglancer (Chromium)"
+Look = Callable[["Page", Version, Published], tuple[Verdict, str]]
+"""What a viewer makes of a layer, on a page of its own."""
 _BACKGROUND: Final = (255, 0, 255)
 _WIDTH, _HEIGHT = 700, 500
 # A plane that all three levels have, away from the ends.
 _PLANE: Final = 36
 _LIMIT_MS: Final = 30_000
+# After this it is asked what it complains of.
+_PATIENCE_MS: Final = 8_000
 _GREY: Final = "#uicontrol invlerp normalized(range=[0,255])\nvoid main() { emitGrayscale(normalized()); }"
 _COLOUR: Final = (
     "void main() { emitRGB(vec3(toNormalized(getDataValue(0)), toNormalized(getDataValue(1)), "
@@ -33,38 +38,57 @@ _COLOUR: Final = (
 
 
 def versions() -> str:
+    return f"neuroglancer {metadata.version('neuroglancer')}, {browser_version()}"
+
+
+def browser_version() -> str:
     with chromium() as browser:
-        return f"neuroglancer {metadata.version('neuroglancer')}, Chromium {browser.version.partition('.')[0]}"
+        return f"Chromium {browser.version.partition('.')[0]}"
 
 
 def available() -> bool:
     return CHROMIUM is not None
 
 
-def run_neuroglancer(viewer: str, version: Version, site: Site, layers: Sequence[Shown]) -> list[Outcome]:
-    """It on every layer. `viewer`: the address of its client."""
+def run_viewer(
+    name: str, seen: Look, refused: Look, version: Version, site: Site, layers: Sequence[Shown]
+) -> list[Outcome]:
+    """A viewer on every layer of a site. `seen`: it draws what it should; `refused`: it opens what was revoked, and says so."""
+    from playwright.sync_api import TimeoutError  # noqa: A004 (its own)
+
     outcomes = []
     with chromium() as browser:
+
+        def looked(look: Look, published: Published) -> tuple[Verdict, str]:
+            page = browser.new_context(viewport={"width": _WIDTH, "height": _HEIGHT}).new_page()
+            try:
+                return look(page, version, published)
+            except TimeoutError as error:
+                return "no answer", str(error).splitlines()[0]
+            finally:
+                page.context.close()
+
         for layer in layers:
             published = site.publish(layer)
-            page = browser.new_context(viewport={"width": _WIDTH, "height": _HEIGHT}).new_page()
-            verdict, words = _seen(page, viewer, version, published)
+            verdict, words = looked(seen, published)
             published.revoke()
-            page.context.close()
             if verdict == "passed":
                 # A browser may keep a chunk for some minutes: whoever opens the link now has none of it.
-                again = browser.new_context(viewport={"width": _WIDTH, "height": _HEIGHT}).new_page()
-                verdict, words = _refused(again, viewer, version, published)
-                again.context.close()
-            outcomes.append(Outcome(NAME, version, layer.name, verdict, words))
+                verdict, words = looked(refused, published)
+            outcomes.append(Outcome(name, version, layer.name, verdict, words))
     return outcomes
 
 
-def _seen(page: Page, viewer: str, version: Version, published: Published) -> tuple[Verdict, str]:
+def run_neuroglancer(viewer: str, version: Version, site: Site, layers: Sequence[Shown]) -> list[Outcome]:
+    """It on every layer. `viewer`: the address of its client."""
+    return run_viewer(NEUROGLANCER, partial(_seen, viewer), partial(_refused, viewer), version, site, layers)
+
+
+def _seen(viewer: str, page: Page, version: Version, published: Published) -> tuple[Verdict, str]:
     _show(page, viewer, version, published)
     expected = published.expected[0][..., _PLANE, :, :]
     differing, picture = "nothing drawn", None
-    for _ in range(_LIMIT_MS // 500):
+    for attempt in range(_LIMIT_MS // 500):
         page.wait_for_timeout(500)
         found = _picture(page)
         differing = _difference(found, expected, labels=published.layer.category == "segmentation")
@@ -72,13 +96,13 @@ def _seen(page: Page, viewer: str, version: Version, published: Published) -> tu
             return "passed", ""
         # It draws coarse levels before the finest one.
         if picture is not None and np.array_equal(found, picture) and "drawn" not in differing:
-            break
+            return "wrong voxels", differing
         picture = found
-    if "drawn" not in differing:
-        return "wrong voxels", differing
-    _show(page, viewer, version, published, facts=True)
-    page.wait_for_timeout(3000)
-    return "failed to read", f"{differing}: {_message(page)}"
+        if attempt == _PATIENCE_MS // 500:
+            _show(page, viewer, version, published, facts=True)
+        if said := _message(page):
+            return "failed to read", f"{differing}: {said}"
+    return "failed to read", differing
 
 
 def _message(page: Page) -> str:
@@ -86,7 +110,7 @@ def _message(page: Page) -> str:
     return " ".join(page.locator(".neuroglancer-message-error").all_inner_texts())
 
 
-def _refused(page: Page, viewer: str, version: Version, published: Published) -> tuple[Verdict, str]:
+def _refused(viewer: str, page: Page, version: Version, published: Published) -> tuple[Verdict, str]:
     _show(page, viewer, version, published, facts=True)
     for _ in range(40):
         page.wait_for_timeout(250)
@@ -140,13 +164,18 @@ def _start(published: Published) -> tuple[int, int, int]:
 
 
 def _picture(page: Page) -> Volume:
-    from PIL import Image
-
     panel = page.locator(".neuroglancer-rendered-data-panel").first.bounding_box()
     assert panel is not None
-    whole = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
+    whole = screenshot(page)
     x, y = round(panel["x"]), round(panel["y"])
     return whole[y + 60 : y + int(panel["height"]) - 5, x + 40 : x + int(panel["width"]) - 5]
+
+
+def screenshot(page: Page) -> Volume:
+    """What is seen, shape (y, x, 3)."""
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
 
 
 def _drawn(picture: Volume) -> Volume:

@@ -52,7 +52,7 @@ http {
   log_format edge "$edge_date\\t$edge_time\\t$request_method\\t$status\\t$edge_logged";
 
   proxy_cache_path cache levels=1:2 keys_zone=edge:32m max_size=%(cache_mb)dm inactive=30d use_temp_path=off;
-  # Given up before the server does (uvicorn: 5 s), which would meet a request half way.
+  # Given up long before the server does, which would meet a request half way.
   upstream origin { server 127.0.0.1:%(origin_port)d; keepalive 64; keepalive_timeout 3s; }
 
   server {

@@ -61,15 +61,23 @@ function versionOf(name) {
   return `${own.name} ${own.version}`;
 }
 
-/** As a file of NumPy's, in C order whatever the strides. */
-function npy({ data, shape, stride, dtype }) {
-  const size = shape.reduce((a, b) => a * b, 1);
-  const out = new data.constructor(size);
+function inOrder(shape, stride) {
+  return stride.every((step, axis) => step === shape.slice(axis + 1).reduce((a, b) => a * b, 1));
+}
+
+function reordered(data, shape, stride) {
+  const out = new data.constructor(shape.reduce((a, b) => a * b, 1));
   const place = shape.map(() => 0);
-  for (let n = 0; n < size; n++) {
+  for (let n = 0; n < out.length; n++) {
     out[n] = data[place.reduce((at, index, axis) => at + index * stride[axis], 0)];
     for (let axis = shape.length - 1; axis >= 0 && ++place[axis] === shape[axis]; axis--) place[axis] = 0;
   }
+  return out;
+}
+
+/** As a file of NumPy's, in C order whatever the strides. */
+function npy({ data, shape, stride, dtype }) {
+  const out = inOrder(shape, stride) ? data : reordered(data, shape, stride);
   const header = `{'descr': '${DTYPES[dtype]}', 'fortran_order': False, 'shape': (${shape.join(", ")}), }`;
   const padded = header.padEnd(Math.ceil((10 + header.length + 1) / 64) * 64 - 11) + "\n";
   const front = Buffer.alloc(10);
@@ -78,12 +86,24 @@ function npy({ data, shape, stride, dtype }) {
   return Buffer.concat([front, Buffer.from(padded), Buffer.from(out.buffer, out.byteOffset, out.byteLength)]);
 }
 
+// A browser keeps what it has fetched, without which Viv's planes ask for each chunk as often as it has planes.
+const fetched = new Map();
+const fetchAnew = globalThis.fetch;
+globalThis.fetch = async (asked, options) => {
+  const request = new Request(asked, options);
+  const key = [request.method, request.url, request.headers.get("Range")].join(" ");
+  if (!fetched.has(key)) fetched.set(key, fetchAnew(request));
+  return (await fetched.get(key)).clone();
+};
+
 let address;
 let held;
 let stage;
 
 async function perform(asked) {
   stage = "open";
+  // What follows a revocation is asked of the server.
+  fetched.clear();
   if (asked.do === "versions") {
     return { versions: [...PACKAGES[client].map(versionOf), `Node ${process.versions.node.split(".")[0]}`].join(", ") };
   }
@@ -104,6 +124,6 @@ async function perform(asked) {
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const answer = await perform(JSON.parse(line)).catch((error) => ({ error: String(error), stage }));
+  const answer = await perform(JSON.parse(line)).catch((error) => ({ error: [error, error.cause].filter(Boolean).join("; "), stage }));
   console.log(JSON.stringify(answer));
 }

@@ -173,7 +173,10 @@ def gdal(address: str, version: str) -> Reader:
 
     def read(level: int) -> Any:
         array = opened(level) if level else finest
-        bands = array.read()
+        # Block by block, as it caches no more than one: a plane at a time would ask for each block as often as it has planes.
+        bands = np.empty((array.count, *array.shape), array.dtypes[0])
+        for _, window in array.block_windows(1):
+            bands[:, *window.toslices()] = array.read(window=window)
         # Planes of all channels after each other; two axes are numbered then, `c` and `z` or `dim0` and `dim1`.
         numbered = sorted(tag for tag in array.tags(1) if tag.startswith("DIM_") and tag.endswith("_INDEX"))
         if len(numbered) < 2:

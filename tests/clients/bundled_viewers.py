@@ -35,6 +35,8 @@ _ITK_WINDOW: Final = (500, 400)
 _FRAME: Final = 60
 # Its picture's correlation with the plane. It shows a coarser level first, cuts the range of values, and mixes channels.
 _ALIKE: Final = 0.4
+# Values are ids where each stands in so many pixels of a plane.
+_REPEATED: Final = 100
 _LIMIT_MS: Final = 30_000
 _STEP_MS: Final = 250
 # It brings a decoder of JPEG 2000 from a server far away, and does not start without.
@@ -193,7 +195,9 @@ def _itk_voxels(level: dict[str, Any]) -> Volume:
 
 
 def likeness(picture: Volume, level: Volume) -> float:
-    """How a picture on magenta correlates with the middle of a level: 1 for alike, -1 for its negative, 0 for nothing drawn."""
+    """How a picture on magenta correlates with the middle of a level: 1 for alike, -1 for its negative, 0 for nothing drawn.
+
+    Of ids, whose colours do not grow with them: how far the same id has the same colour everywhere."""
     inner = picture[_FRAME:-_FRAME, _FRAME:-_FRAME].astype(int)
     drawn = (np.abs(inner - (255, 0, 255)) > 2).any(-1)
     if not drawn.any():
@@ -207,7 +211,17 @@ def likeness(picture: Volume, level: Volume) -> float:
         return 0.0
     middle = level.shape[-3] // 2
     planes = level.astype(float).reshape(-1, *level.shape[-3:])[:, middle - 1 : middle + 1].reshape(-1, height, width)
-    return max(float(np.corrcoef(found.ravel(), plane.ravel())[0, 1]) for plane in planes if plane.std())
+    return max(_correlation(found.ravel(), plane.ravel()) for plane in planes if plane.std())
+
+
+def _correlation(found: Volume, values: Volume) -> float:
+    """Pearson's, or the correlation ratio where there are a few values again and again."""
+    linear = float(np.corrcoef(found, values)[0, 1])
+    _, ids, counts = np.unique(values, return_inverse=True, return_counts=True)
+    if len(counts) * _REPEATED > values.size:
+        return linear
+    means = np.bincount(ids, found) / counts
+    return max(linear, float(np.sqrt((counts * (means - found.mean()) ** 2).sum() / (found.size * found.var()))))
 
 
 def _itk_refuses(address: str, page: Page, version: Version, published: Published) -> tuple[Verdict, str]:

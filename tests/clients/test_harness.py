@@ -136,6 +136,17 @@ def test_a_picture_of_another_plane_is_not_like_this_one() -> None:
     assert bundled_viewers.likeness(np.full_like(picture, (255, 0, 255)), level) == 0
 
 
+def test_a_picture_of_ids_is_like_them_in_any_colours() -> None:
+    cells = np.kron(np.arange(24).reshape(2, 4, 3), np.ones((4, 10, 20), int))
+    colours = noise((3, 24, 1))[0]
+    picture = np.full((400, 500, 3), (255, 0, 255), np.uint8)
+    ids = cells + 10**6 * (cells == 17)
+    picture[100:220, 100:280] = colours[cells[4]].repeat(3, 0).repeat(3, 1)
+    assert bundled_viewers.likeness(picture, ids) > 0.99
+    picture[100:220, 100:280] = noise((3, 180, 120))
+    assert bundled_viewers.likeness(picture, ids) < 0.2
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

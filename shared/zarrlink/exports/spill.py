@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
-
-from zlib_ng import zlib_ng
 
 from zarrlink.errors import ExportFailed
 
@@ -33,7 +32,7 @@ class Spill:
         with disk_errors():
             self.file.write(data)
         self.length += len(data)
-        self.crc = zlib_ng.crc32(data, self.crc)
+        self.crc = zlib.crc32(data, self.crc)
 
     def pad_to(self, length: int) -> None:
         """Zeros, until it has at least `length` bytes."""

@@ -26,6 +26,10 @@ class ExportStore(Protocol):
         """Of this attempt alone."""
         ...
 
-    def remove(self, job: Job) -> None:
-        """All that this attempt wrote, finished or not. Raises SourceUnavailable."""
+    def tidy(self, job_id: str, attempt: int) -> None:
+        """Remove all that an attempt wrote but what is finished: its scratch, and every upload. Raises SourceUnavailable."""
+        ...
+
+    def remove(self, job_id: str, attempt: int) -> None:
+        """Remove all that an attempt wrote, finished or not. Raises SourceUnavailable."""
         ...

@@ -182,5 +182,6 @@ class PartsDiffer(ZarrlinkError):
 
     def __init__(self, numbers: tuple[int, ...]) -> None:
         shown = ", ".join(str(number) for number in numbers[:5]) + (", ..." if len(numbers) > 5 else "")
-        super().__init__(f"{len(numbers)} parts of the export are missing or differ from what was written: {shown}")
+        what = f"part {shown} of the export is" if len(numbers) == 1 else f"parts {shown} of the export are"
+        super().__init__(f"{what} missing or damaged: start the export again")
         self.numbers = numbers

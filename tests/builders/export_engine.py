@@ -40,7 +40,7 @@ class PatientEngine:
 
     def discard(self, job: Job) -> None:
         self.discarded.append(job.id)
-        self.store.remove(job)
+        self.store.remove(job.id, job.attempt)
 
     def run(self) -> None:
         """Do all that was started, to its end."""

@@ -1,4 +1,4 @@
-"""The adapters of `PartSink` and of `Scratch`."""
+"""The adapters of `PartSink`, of `Scratch` and of `ExportStore`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from builders.moto_aws import MotoAws, moto_aws
 from builders.moto_parts import multipart_as_s3
+from contracts.export_store import JOB, ExportStoreContract, write
 from contracts.part_sink import BIG, LAST, LEAST, PartSinkContract, put
 from contracts.scratch import ScratchContract
 from zarrlink.errors import ExportFailed, SourceUnavailable, UploadGone
@@ -20,6 +22,9 @@ from zarrlink.exports.part_files import FileParts
 from zarrlink.exports.part_s3 import S3Parts
 from zarrlink.exports.part_sink import PartSink
 from zarrlink.exports.scratch import Scratch, ScratchBucket, ScratchFolder
+from zarrlink.exports.store import ExportStore
+from zarrlink.exports.store_files import FolderStore
+from zarrlink.exports.store_s3 import BucketStore
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +74,26 @@ class TestFileParts(PartSinkContract):
         assert "one.ome.tif" not in str(failed.value)
         sink.abort(upload)
         assert self.remains() == []
+
+    def test_a_disk_that_is_full_at_the_end_has_room_again(
+        self, sink: PartSink, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was being put together goes at once; the parts stay, so that it can be done again."""
+        upload = sink.begin()
+        parts = [put(sink, upload, 1, BIG), put(sink, upload, 2, LAST)]
+        before = self.remains()
+
+        def full(*_: Any) -> None:
+            raise OSError(28, os.strerror(28))
+
+        with monkeypatch.context() as patched:
+            patched.setattr("zarrlink.exports.part_files.os.fsync", full)
+            with pytest.raises(ExportFailed, match="No space left on device"):
+                sink.complete(upload, parts)
+        assert self.remains() == before
+        assert self.visible() is None
+        sink.complete(upload, parts)
+        assert self.visible() == BIG + LAST
 
     def test_a_part_that_is_cut_short_is_not_taken(self, sink: PartSink) -> None:
         upload = sink.begin()
@@ -180,3 +205,52 @@ class TestScratchBucket(ScratchContract):
     @pytest.fixture
     def scratch(self, aws: MotoAws) -> Scratch:
         return ScratchBucket(aws.client("s3"), aws.new_bucket(), "scratch/job")
+
+    def test_what_s3_refuses_one_by_one_is_not_taken_for_cleared(self, aws: MotoAws) -> None:
+        """DeleteObjects answers 200 all the same."""
+        client = aws.client("s3")
+        scratch = ScratchBucket(client, aws.new_bucket(), "scratch/job")
+        scratch.put("a", b"one")
+        refused = {"Errors": [{"Key": "scratch/job/a", "Code": "InternalError", "Message": "We encountered ..."}]}
+        answer = (SimpleNamespace(status_code=200), refused)
+        client.meta.events.register("before-call.s3.DeleteObjects", lambda **_: answer, unique_id="refuse")
+        with pytest.raises(SourceUnavailable) as failed:
+            scratch.clear()
+        assert failed.value.reason == "S3 answered InternalError"
+        client.meta.events.unregister("before-call.s3.DeleteObjects", unique_id="refuse")
+        scratch.clear()
+        assert scratch.keys() == set()
+
+
+class TestFolderStore(ExportStoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> ExportStore:
+        self.folder = tmp_path / "exports"
+        return FolderStore(self.folder)
+
+    def remains(self) -> list[str]:
+        return sorted(path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file())
+
+    def test_a_folder_that_is_written_to_while_it_goes_goes_as_well(
+        self, store: ExportStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As where it takes long: a late worker writes, and clears that away itself."""
+        write(store, JOB, whole=False)
+        with monkeypatch.context() as patched:
+            patched.setattr("zarrlink.exports.store_files.shutil.rmtree", lambda *_, **__: None)
+            store.remove(JOB.id, 1)
+        write(store, JOB, whole=False)
+        store.remove(JOB.id, 1)
+        assert not (self.folder / JOB.id).exists()
+
+
+class TestBucketStore(ExportStoreContract):
+    @pytest.fixture
+    def store(self, aws: MotoAws, tmp_path: Path) -> ExportStore:
+        self.client, self.bucket = aws.client("s3"), aws.new_bucket()
+        return BucketStore(self.client, self.bucket, tmp_path)
+
+    def remains(self) -> list[str]:
+        uploads = self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", [])
+        objects = self.client.list_objects_v2(Bucket=self.bucket).get("Contents", [])
+        return sorted(found["Key"].removeprefix("exports/") for found in [*uploads, *objects])

@@ -35,6 +35,7 @@ from zarrlink.exports.part_s3 import S3Parts
 from zarrlink.exports.scratch import ScratchBucket
 from zarrlink.exports.store_s3 import BucketStore
 from zarrlink.geometry import BoundingBox, Mag
+from zarrlink.jobs.dynamodb import DynamoJobs
 from zarrlink.jobs.model import Job
 from zarrlink.jobs.step_functions import execution_name, sentence_of
 
@@ -191,6 +192,40 @@ def test_an_upload_that_nobody_wrote_down_goes_with_the_end(
     store.sink(job).begin()
     assert len(left(machine, job)) == 1
     assert_done(machine, machine.run(job))
+
+
+@pytest.mark.parametrize(("name", "asked"), [("ExportFinish", {"levels": 3}), ("ExportPart", {"box": CORNER})])
+def test_an_end_whose_answer_was_lost_is_a_success(
+    machine: ExportMachine, mouse: str, name: str, asked: dict[str, Any]
+) -> None:
+    function = machine.functions[name]
+    # Lambda's word for it.
+    unknown = type("Lambda.Unknown", (Exception,), {})
+    lost = iter([True])
+
+    def lose(event: Event) -> None:
+        if next(lost, False):
+            function.run(event)
+            raise unknown
+
+    function.before = lose
+    assert_done(machine, machine.run(job_of(mouse, **asked)))
+
+
+@pytest.mark.parametrize(("owner", "name"), [(DynamoJobs, "planned"), (BucketStore, "tidy")])
+def test_what_fails_on_the_way_to_a_success_is_cleared_away(
+    machine: ExportMachine, mouse: str, monkeypatch: pytest.MonkeyPatch, owner: type, name: str
+) -> None:
+    """A second upload is begun where the first could not be written down; scratch goes when S3 answers again."""
+    method, failures = getattr(owner, name), iter(range(2 if name == "tidy" else 1))
+
+    def slow_down(*given: Any) -> Any:
+        if next(failures, None) is not None:
+            raise SourceUnavailable("SlowDown")
+        return method(*given)
+
+    monkeypatch.setattr(owner, name, slow_down)
+    assert_done(machine, machine.run(job_of(mouse, levels=3)))
 
 
 def test_another_attempt_follows_a_cancelled_one(machine: ExportMachine, mouse: str) -> None:

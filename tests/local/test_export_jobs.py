@@ -24,11 +24,12 @@ from builders import local_jobs
 from builders.local_jobs import die_in_a_worker, is_alive, new_job, running, until, workers
 from builders.tiff_readers import by_tifffile
 from builders.wkw_files import LayerFiles, dataset, noise, write_tree
-from zarrlink.errors import InvalidRequest
+from zarrlink.errors import InvalidRequest, SourceUnavailable
 from zarrlink.exports.args import ExportArgs
 from zarrlink.geometry import BoundingBox, Mag
 from zarrlink.jobs.model import Job
 from zarrlink.jobs.service import TiffRequest
+from zarrlink.jobs.sqlite import SqliteJobs
 from zarrlink.users.interface import User, hash_user_token
 from zarrlink_local.jobs.leftovers import remove_leftovers
 from zarrlink_local.jobs.queue import job_service
@@ -92,7 +93,7 @@ def undisturbed(machine: Machine) -> bytes:
     with running(machine):
         assert ended(machine, job).state == "SUCCESS"
     data = machine.results().path(job).read_bytes()
-    machine.results().remove(job)
+    machine.results().remove(job.id, job.attempt)
     return data
 
 
@@ -155,6 +156,29 @@ def test_workers_that_die_again_and_again_fail_the_job(machine: Machine) -> None
         now = ended(machine, job)
     assert now.state == "FAILURE"
     assert "want of memory" in now.sentence
+    assert left(machine) == []
+
+
+def test_an_end_that_cannot_be_written_down_is_waited_for(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on a full disk: the job is not run again and again meanwhile."""
+    refusals, end = iter(range(8)), SqliteJobs.end
+
+    def full(*given: Any, **named: Any) -> bool:
+        if next(refusals, None) is not None:
+            raise SourceUnavailable("the state file: database or disk is full")
+        return end(*given, **named)
+
+    monkeypatch.setattr(SqliteJobs, "end", full)
+    monkeypatch.setattr("zarrlink_local.jobs.engine._LOOK_S", 0.01)
+    job = job_of(machine)
+    with running(machine, open_library=die_in_a_worker):
+        now = ended(machine, job)
+    assert (now.state, "want of memory" in now.sentence) == ("FAILURE", True)
+    told = [record.message.partition(": ")[0] for record in caplog.records if job.id in record.message]
+    # Once for each time that it is tried again.
+    assert told == [f"job {job.id} failed", *[f"job {job.id}"] * 3, f"job {job.id} failed"]
     assert left(machine) == []
 
 
@@ -258,9 +282,10 @@ def test_what_is_needed_no_more_is_removed(machine: Machine) -> None:
     for name, job in jobs.items():
         if name != "unknown":
             machine.jobs.add(job)
-        put(job, "box.ome.tif", ".scratch/results/000000", ".box.ome.tif.u.partial/00001.part")
+        uploads = [f".box.ome.tif.{upload}.partial/00001.part" for upload in ("u", "begun-in-vain")]
+        put(job, "box.ome.tif", ".scratch/results/000000", *uploads)
         put(replace(job, attempt=1), "box.ome.tif")
-    (store.folder / f".{'c' * 24}.1.removed").mkdir()
+    (store.folder / f".{'c' * 24}.1.0123abcd.removed").mkdir()
     (store.folder / "notes.txt").touch()
     remove_leftovers(machine.jobs, store, now)
     files = sorted(path.relative_to(store.folder).as_posix() for path in store.folder.rglob("*") if path.is_file())
@@ -270,6 +295,7 @@ def test_what_is_needed_no_more_is_removed(machine: Machine) -> None:
             f"{started}/box.ome.tif",
             f"{started}/.scratch/results/000000",
             f"{started}/.box.ome.tif.u.partial/00001.part",
+            f"{started}/.box.ome.tif.begun-in-vain.partial/00001.part",
             f"{done}/box.ome.tif",
             "notes.txt",
         ]

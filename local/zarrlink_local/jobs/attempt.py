@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal
 
+from zarrlink.errors import ExportFailed, SourceUnavailable
 from zarrlink.exports.results import PREFIX, result_key
 from zarrlink.exports.store import ExportStore
 from zarrlink.exports.work import ExportWork, Planned
@@ -45,7 +46,8 @@ class Attempt:
         self._show = show
 
     def run(self) -> None:
-        """Returns when the attempt is over, or `stop` is set."""
+        """Returns when the attempt is over, or `stop` is set. Raises ExportFailed where it failed and that cannot be written
+        down, SourceUnavailable where the state file cannot be read."""
         try:
             self._run()
         except AttemptEnded as end:
@@ -84,9 +86,11 @@ class Attempt:
         except AttemptEnded as end:
             if not self._stop.is_set():
                 # First here, so that those who are still at it see that it is over; then nobody writes any more.
-                if end.sentence:
-                    self._work.fail(self._job.id, self._job.attempt, end.sentence)
-                steps.drain()
+                try:
+                    if end.sentence:
+                        self._fail(end.sentence)
+                finally:
+                    steps.drain()
             raise
 
     def _end(self, sentence: str) -> None:
@@ -96,6 +100,12 @@ class Attempt:
             # Nobody ended it, and yet its upload or its spec are gone.
             sentence = "what this export had written so far is gone: start it again"
         if sentence:
-            self._work.fail(job_id, attempt, sentence)
+            self._fail(sentence)
         else:
             self._work.clean(job_id, attempt)
+
+    def _fail(self, sentence: str) -> None:
+        try:
+            self._work.fail(self._job.id, self._job.attempt, sentence)
+        except SourceUnavailable as error:
+            raise ExportFailed(sentence) from error

@@ -11,7 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from zarrlink.errors import SourceUnavailable
 from zarrlink.exports.store_files import FolderStore
+from zarrlink.exports.work import ExportWork
 from zarrlink.jobs.model import Job
 from zarrlink.jobs.sqlite import SqliteJobs
 from zarrlink.library import Library
@@ -28,6 +30,8 @@ JOBS_AT_ONCE: Final = 3
 # For what another process asks of the state file.
 _LOOK_S: Final = 1.0
 _SWEEP_S: Final = 3600.0
+# Before a state file that fails is asked again.
+_LONGEST_PAUSE_S: Final = 60.0
 
 
 def local_engine(machine: Machine, *, workers: int | None = None, result_days: int = RESULT_DAYS) -> LocalEngine:
@@ -81,7 +85,7 @@ class LocalEngine(QueueOnly):
         return self._store.path(job, suffix)
 
     def _watch(self) -> None:
-        sweep_at = 0.0
+        sweep_at, pause = 0.0, _LOOK_S
         with (self._store.folder / ".lock").open("wb") as lock:
             while not self._stop.is_set():
                 try:
@@ -90,9 +94,11 @@ class LocalEngine(QueueOnly):
                             remove_leftovers(self._jobs, self._store, now_ms())
                             sweep_at = time.monotonic() + _SWEEP_S
                         self._take_up()
+                    pause = _LOOK_S
                 except Exception:  # noqa: BLE001 (a state file that cannot be read now may be in a while)
                     _log.exception("looking for jobs failed")
-                self._wake.wait(_LOOK_S)
+                    pause = min(2 * pause, _LONGEST_PAUSE_S)
+                self._wake.wait(pause)
                 self._wake.clear()
 
     def _take_up(self) -> None:
@@ -104,16 +110,33 @@ class LocalEngine(QueueOnly):
                 self._runs[key].start()
 
     def _run(self, job: Job) -> None:
-        work = self._workplace.open()
         try:
-            Attempt(job, self._pool, work, self._jobs, self._store, self._stop).run()
-        except Exception as error:  # noqa: BLE001 (whatever it is, the job must end)
-            if not self._stop.is_set():
-                _log.exception("job %s failed", job.id)
-                work.fail(job.id, job.attempt, error)
-        finally:
+            work = self._workplace.open()
+            try:
+                Attempt(job, self._pool, work, self._jobs, self._store, self._stop).run()
+            except Exception as error:  # noqa: BLE001 (whatever it is, the job must end)
+                if not self._stop.is_set():
+                    _log.exception("job %s failed", job.id)
+                    self._fail(work, job, error)
             self._tell(job)
+        except Exception:  # noqa: BLE001 (it is taken up again, but not at once)
+            _log.exception("job %s is left for a while", job.id)
+            self._stop.wait(_LONGEST_PAUSE_S)
+        finally:
             self._wake.set()
+
+    def _fail(self, work: ExportWork, job: Job, error: Exception) -> None:
+        """However long the state file takes no more, on a full disk say: the job is not run again meanwhile."""
+        pause = _LOOK_S
+        while not self._stop.is_set():
+            try:
+                work.fail(job.id, job.attempt, error)
+            except SourceUnavailable as full:
+                _log.warning("job %s: its end cannot be written down yet: %s", job.id, full.reason)
+                self._stop.wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+            else:
+                return
 
     def _tell(self, job: Job) -> None:
         found = self._jobs.get(job.id)

@@ -13,7 +13,7 @@ from zarrlink.jobs.interface import JobStore
 from zarrlink.jobs.model import Job
 
 _JOB: Final = re.compile(r"[0-9a-f]{24}", re.ASCII)
-_REMOVED: Final = re.compile(r"\.[0-9a-f]{24}\.[0-9]+\.removed", re.ASCII)
+_REMOVED: Final = re.compile(r"\.[0-9a-f]{24}\.[0-9]+\.[0-9a-f]{8}\.removed", re.ASCII)
 
 
 def remove_leftovers(jobs: JobStore, store: FolderStore, now_ms: int) -> None:
@@ -32,6 +32,6 @@ def _sweep(folder: Path, job: Job | None, store: FolderStore, now_ms: int) -> No
             shutil.rmtree(attempt, ignore_errors=True)
     if job is not None and needed is not None and job.state == "SUCCESS":
         # It was published, and the process ended before it had cleaned up.
-        store.tidy(job)
+        store.tidy(job.id, job.attempt)
     with suppress(OSError):
         folder.rmdir()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import Final
 
 from zarrlink.exports.request import Limits
@@ -29,14 +28,14 @@ class QueueOnly:
         pass
 
     def stop(self, job: Job) -> None:
-        self._store.remove(job)
+        self._store.remove(job.id, job.attempt)
 
     def address(self, job: Job, suffix: str = "") -> str | None:  # noqa: ARG002 (of the protocol)
         return None
 
     def discard(self, job: Job) -> None:
         for attempt in range(1, job.attempt + 1):
-            self._store.remove(replace(job, attempt=attempt))
+            self._store.remove(job.id, attempt)
 
 
 def job_service(machine: Machine, engine: Engine | None = None, *, workers: int | None = None) -> JobService:

@@ -16,9 +16,6 @@ from zarrlink.exports.part_sink import PartReceipt, checked, crc_of
 from zarrlink.exports.spill import disk_errors
 
 _COPY_BYTES: Final = 8 * 2**20
-_WHOLE: Final = "whole"
-_PARTIAL: Final = ".partial"
-_ABORTED: Final = ".aborted"
 _TRAILER: Final = struct.Struct("<4sI")
 _MAGIC: Final = b"ZLPT"
 
@@ -60,38 +57,27 @@ class FileParts:
 
     def complete(self, upload: str, parts: Sequence[PartReceipt]) -> None:
         folder = self._folder(upload)
-        if not folder.is_dir():
-            if self._is_there(parts):
-                return
-            raise UploadGone
-        whole = folder / _WHOLE
-        if self._target.exists() and self._is_there(parts):
-            # An earlier call ended after its object was there.
-            shutil.rmtree(folder, ignore_errors=True)
-            return
-        if differing := checked({part.number: _found(folder / _name(part.number)) for part in parts}, parts):
-            raise PartsDiffer(differing)
-        with disk_errors(), whole.open("wb") as file:
-            for part in parts:
-                with (folder / _name(part.number)).open("rb") as written:
-                    _append(file, written, part.part_bytes)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            # Unlike a rename, a link never replaces.
-            os.link(whole, self._target)
-        except FileExistsError as error:
-            raise InvalidRequest("there is a file of this name already") from error
-        except FileNotFoundError as error:
-            raise UploadGone from error
-        except OSError as error:
-            raise _failed(error) from error
-        _sync_folder(self._target.parent)
-        shutil.rmtree(folder, ignore_errors=True)
+        if not (self._target.exists() and self._is_there(parts)):
+            try:
+                self._put_together(folder, parts)
+            except (FileExistsError, FileNotFoundError, PartsDiffer) as error:
+                # Another call was faster, perhaps: it takes the folder away.
+                if not self._is_there(parts):
+                    if isinstance(error, FileExistsError):
+                        raise InvalidRequest("there is a file of this name already") from error
+                    # An upload that has ended has no parts either.
+                    if isinstance(error, PartsDiffer) and folder.is_dir():
+                        raise
+                    raise UploadGone from error
+            except OSError as error:
+                raise _failed(error) from error
+        # What stays all the same goes with the attempt.
+        with suppress(ExportFailed):
+            self.abort(upload)
 
     def abort(self, upload: str) -> None:
         folder = self._folder(upload)
-        gone = folder.with_suffix(_ABORTED)
+        gone = folder.with_suffix(".aborted")
         try:
             # At once, for writers that are still at it.
             folder.rename(gone)
@@ -101,14 +87,28 @@ class FileParts:
             raise _failed(error) from error
         shutil.rmtree(gone, ignore_errors=True)
 
-    def abort_all(self) -> None:
-        """Remove every upload, also those whose word nobody has; of files beside this one that begin with its name too."""
-        for folder in list(self._target.parent.glob(".*")):
-            if folder.name.startswith(f".{self._target.name}.") and folder.suffix in (_PARTIAL, _ABORTED):
-                shutil.rmtree(folder, ignore_errors=True)
+    def _put_together(self, folder: Path, parts: Sequence[PartReceipt]) -> None:
+        """Raises OSError, PartsDiffer. Whatever happens, the parts are all that stays in the folder."""
+        if differing := checked({part.number: _found(folder / _name(part.number)) for part in parts}, parts):
+            raise PartsDiffer(differing)
+        # Each call has a file of its own: two may run at the same time.
+        whole = folder / f"whole.{secrets.token_hex(8)}"
+        try:
+            with whole.open("xb") as file:
+                for part in parts:
+                    with (folder / _name(part.number)).open("rb") as written:
+                        _append(file, written, part.part_bytes)
+                file.flush()
+                os.fsync(file.fileno())
+            # Unlike a rename, a link never replaces.
+            os.link(whole, self._target)
+        finally:
+            # On a full disk, it is what fills it.
+            whole.unlink(missing_ok=True)
+        _sync_folder(self._target.parent)
 
     def _folder(self, upload: str) -> Path:
-        return self._target.parent / f".{self._target.name}.{upload}{_PARTIAL}"
+        return self._target.parent / f".{self._target.name}.{upload}.partial"
 
     def _is_there(self, parts: Sequence[PartReceipt]) -> bool:
         """Whether the file is what these parts make: read, since nothing else is left of the upload."""
@@ -153,12 +153,11 @@ def _append(file: BinaryIO, source: BinaryIO, length: int) -> None:
 
 def _sync_folder(folder: Path) -> None:
     """A name is safe on disk only when its folder is."""
-    with disk_errors():
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _failed(error: OSError) -> ExportFailed:

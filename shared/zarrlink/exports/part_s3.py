@@ -71,9 +71,11 @@ class S3Parts:
             if not self._is_there(parts):
                 raise
         except SourceUnavailable as error:
-            if error.reason == "S3 answered PreconditionFailed":
+            if error.reason != "S3 answered PreconditionFailed":
+                raise
+            if not self._is_there(parts):
                 raise InvalidRequest("there is an object of this name already") from error
-            raise
+            self.abort(upload)
 
     def abort(self, upload: str) -> None:
         for _ in range(_ABORTS):

@@ -38,7 +38,8 @@ class PartSink(Protocol):
         ...
 
     def complete(self, upload: str, parts: Sequence[PartReceipt]) -> None:
-        """Make the object visible, out of all its parts in their order. May be called again, after a success as well.
+        """Make the object visible, out of all its parts in their order. May be called again, after a success as well, and at
+        the same time; of an object that is there already, made of the same parts, the upload is removed.
 
         Raises PartsDiffer, naming those that are missing or are not what their receipts say (a late writer may have
         replaced one), UploadGone where the upload was aborted, InvalidRequest where another object has its place.

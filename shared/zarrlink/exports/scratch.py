@@ -110,7 +110,11 @@ class ScratchBucket:
         keys = sorted(self.keys())
         for start in range(0, len(keys), 1000):
             objects = [{"Key": self._prefix + key} for key in keys[start : start + 1000]]
-            ask(lambda: self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects}))  # noqa: B023
+            wanted = {"Objects": objects, "Quiet": True}
+            answer = ask(lambda: self._client.delete_objects(Bucket=self._bucket, Delete=wanted))  # noqa: B023
+            # It answers 200 where it refuses some of them, or all.
+            if refused := answer.get("Errors"):
+                raise SourceUnavailable(f"S3 answered {refused[0].get('Code', 'error')}")
 
 
 def _last(start: int, length: int | None) -> str:

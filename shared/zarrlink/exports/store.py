@@ -26,11 +26,10 @@ class ExportStore(Protocol):
         """Of this attempt alone."""
         ...
 
-    def tidy(self, job: Job) -> None:
-        """Remove all but the result of an attempt that has succeeded: scratch, and uploads, also those that were begun by a
-        worker that was killed before it wrote that down. Raises SourceUnavailable."""
+    def tidy(self, job_id: str, attempt: int) -> None:
+        """Remove all that an attempt wrote but what is finished: its scratch, and every upload. Raises SourceUnavailable."""
         ...
 
-    def remove(self, job: Job) -> None:
-        """All that this attempt wrote, finished or not. Raises SourceUnavailable."""
+    def remove(self, job_id: str, attempt: int) -> None:
+        """Remove all that an attempt wrote, finished or not. Raises SourceUnavailable."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -21,28 +22,39 @@ class FolderStore:
 
     def path(self, job: Job, suffix: str = "") -> Path:
         """Where the result is, once the job has succeeded."""
-        return self._attempt(job) / (job.file_name + suffix)
+        return self._attempt(job.id, job.attempt) / (job.file_name + suffix)
 
     def sink(self, job: Job, suffix: str = "") -> FileParts:
         return FileParts(self.path(job, suffix))
 
     def scratch(self, job: Job) -> ScratchFolder:
-        return ScratchFolder(self._attempt(job) / ".scratch")
+        return ScratchFolder(self._attempt(job.id, job.attempt) / ".scratch")
 
-    def tidy(self, job: Job) -> None:
-        self.sink(job).abort_all()
-        self.scratch(job).clear()
-
-    def remove(self, job: Job) -> None:
-        attempt = self._attempt(job)
-        # Under another name at once, so that a worker that is late finds nothing to write to.
-        gone = self.folder / f".{job.id}.{job.attempt}.removed"
+    def tidy(self, job_id: str, attempt: int) -> None:
+        # What is not finished is hidden.
         with suppress(FileNotFoundError):
-            attempt.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+            for path in list(self._attempt(job_id, attempt).iterdir()):
+                if path.name.startswith("."):
+                    self._drop(path, job_id, attempt)
+
+    def remove(self, job_id: str, attempt: int) -> None:
+        folder = self._attempt(job_id, attempt)
+        self._drop(folder, job_id, attempt)
         # Not where there is another attempt.
         with suppress(OSError):
-            attempt.parent.rmdir()
+            folder.parent.rmdir()
 
-    def _attempt(self, job: Job) -> Path:
-        return self.folder / job.id / str(job.attempt)
+    def _drop(self, path: Path, job_id: str, attempt: int) -> None:
+        # Under another name at once, so that a worker that is late finds nothing to write to.
+        gone = self.folder / f".{job_id}.{attempt}.{secrets.token_hex(4)}.removed"
+        try:
+            path.rename(gone)
+        except FileNotFoundError:
+            return
+        except OSError:
+            # A full disk may have no room for a name.
+            gone = path
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def _attempt(self, job_id: str, attempt: int) -> Path:
+        return self.folder / job_id / str(attempt)

@@ -30,7 +30,7 @@ class BucketStore:
 
     def key(self, job: Job, suffix: str = "") -> str:
         """Where the result is, once the job has succeeded."""
-        return f"{_prefix(RESULTS, job)}{job.file_name}{suffix}"
+        return f"{_prefix(RESULTS, job.id, job.attempt)}{job.file_name}{suffix}"
 
     def sink(self, job: Job, suffix: str = "") -> S3Parts:
         name = job.file_name + suffix
@@ -41,26 +41,24 @@ class BucketStore:
         )
 
     def scratch(self, job: Job) -> ScratchBucket:
-        return ScratchBucket(self._client, self._bucket, _prefix(SCRATCH, job))
+        return self._scratch(job.id, job.attempt)
 
-    def tidy(self, job: Job) -> None:
-        self._abort_all(_prefix(RESULTS, job))
-        self.scratch(job).clear()
-
-    def remove(self, job: Job) -> None:
-        prefix = _prefix(RESULTS, job)
-        self._abort_all(prefix)
-        ScratchBucket(self._client, self._bucket, prefix).clear()
-        self.scratch(job).clear()
-
-    def _abort_all(self, prefix: str) -> None:
+    def tidy(self, job_id: str, attempt: int) -> None:
         # Uploads by their place: one that was begun and not written down is nobody's else.
+        prefix = _prefix(RESULTS, job_id, attempt)
         pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=prefix)
         uploads = ask(lambda: [upload for page in pages for upload in page.get("Uploads", [])])
         for upload in uploads:
-            name = upload["Key"].removeprefix(prefix)
-            S3Parts(self._client, self._bucket, prefix + name, owner="").abort(upload["UploadId"])
+            S3Parts(self._client, self._bucket, upload["Key"], owner="").abort(upload["UploadId"])
+        self._scratch(job_id, attempt).clear()
+
+    def remove(self, job_id: str, attempt: int) -> None:
+        self.tidy(job_id, attempt)
+        ScratchBucket(self._client, self._bucket, _prefix(RESULTS, job_id, attempt)).clear()
+
+    def _scratch(self, job_id: str, attempt: int) -> ScratchBucket:
+        return ScratchBucket(self._client, self._bucket, _prefix(SCRATCH, job_id, attempt))
 
 
-def _prefix(top: str, job: Job) -> str:
-    return f"{top}/{job.id}/{job.attempt}/"
+def _prefix(top: str, job_id: str, attempt: int) -> str:
+    return f"{top}/{job_id}/{attempt}/"

@@ -6,7 +6,8 @@
     small(job, attempt)       in place of the two above where the plan says so
     fail(...), clean(...)     after a failure, a cancellation
 
-Every step may be run again, and at the same time by two workers. A step of an attempt that is over raises JobEnded.
+Every step may be run again, and at the same time by two workers. A step of an attempt that is over raises JobEnded, but for
+`finish` and `small` where it has succeeded; it clears away what it, or an earlier try, has written too late.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from zarrlink.annotations.download import download
@@ -26,6 +27,7 @@ from zarrlink.errors import (
     JobEnded,
     LinkGone,
     PartsDiffer,
+    SourceUnavailable,
     UnsupportedLayer,
     UploadGone,
     ZarrlinkError,
@@ -41,7 +43,7 @@ from zarrlink.exports.steps import Finished, finish, is_small, run_small, run_un
 from zarrlink.exports.store import IDS_SUFFIX, ExportStore
 from zarrlink.exports.stream import least_part_bytes, write_stream
 from zarrlink.jobs.interface import JobStore
-from zarrlink.jobs.model import Job
+from zarrlink.jobs.model import RUNNING, Job
 from zarrlink.library import Library
 
 _DAY_MS: Final = 86_400_000
@@ -97,78 +99,111 @@ class ExportWork:
     async def plan(self, job_id: str, attempt: int) -> Planned:
         """Raises what looking at the source raises."""
         if not self._jobs.start(job_id, attempt, self._now_ms()):
+            self.clean(job_id, attempt)
             return Planned(go_on=False)
-        job = self._job(job_id, attempt)
-        with self._told(job):
-            if job.kind == "annotation_wkw":
-                self._upload(job, 1)
-                return Planned(go_on=True, small=True, tiers=((0, 1),))
-            if job.kind == "annotation_import":
-                raise InvalidRequest("an import is no export")
-            plan = make_plan(await self._beginnings.spec(job, self._store.scratch(job)))
-            numbers = _numbers(plan)
-            self._upload(job, sum(end - start for start, end in numbers))
-            return Planned(go_on=True, small=is_small(plan) and not plan.form.renumbered, tiers=numbers)
+        with self._step(job_id, attempt):
+            job = self._job(job_id, attempt)
+            with self._told(job):
+                return await self._plan(job)
 
     async def unit(self, job_id: str, attempt: int, number: int) -> None:
         """Raises what reading and writing raise; JobEnded."""
-        begun = await self._begin(job_id, attempt)
-        plan, places = begun.plan, begun.places
-        with self._told(begun.job):
-            first, step = len(tiers(plan)[0]), number - plan.units
-            if step < 0:
-                await begun.confirmed(number, lambda confirm: run_unit(plan, number, begun.volume, places, confirm))
-            elif step < first:
-                await scan_unit(plan, step, begun.volume, places)
-            else:
-                await asyncio.to_thread(merge_ids, plan, places.scratch, tiers(plan)[0])
-        if not self._jobs.unit_done(job_id, attempt, number):
-            # Written after it was cleaned, perhaps.
-            self.clean(job_id, attempt)
-            raise JobEnded
+        with self._step(job_id, attempt):
+            begun = await self._begin(job_id, attempt)
+            plan, places = begun.plan, begun.places
+            with self._told(begun.job):
+                first, step = len(tiers(plan)[0]), number - plan.units
+                if step < 0:
+                    await begun.confirmed(number, lambda confirm: run_unit(plan, number, begun.volume, places, confirm))
+                elif step < first:
+                    await scan_unit(plan, step, begun.volume, places)
+                else:
+                    await asyncio.to_thread(merge_ids, plan, places.scratch, tiers(plan)[0])
+            if not self._jobs.unit_done(job_id, attempt, number):
+                raise JobEnded
 
     async def finish(self, job_id: str, attempt: int) -> list[int]:
         """The units that have to be run again; none: the result is there, and the job has succeeded."""
-        begun = await self._begin(job_id, attempt)
-        with self._told(begun.job):
-            try:
-                if begun.plan.form.renumbered:
-                    await asyncio.to_thread(self._put_ids, begun)
-                done = await asyncio.to_thread(finish, begun.plan, begun.places)
-            except PartsDiffer as error:
-                found = [unit_of(begun.plan, number) for number in error.numbers]
-                if None in found:
-                    raise
-                return sorted(number for number in found if number is not None)
-        self._publish(begun.job, done)
+        with self._step(job_id, attempt, last=True):
+            begun = await self._begin(job_id, attempt)
+            with self._told(begun.job):
+                try:
+                    if begun.plan.form.renumbered:
+                        await asyncio.to_thread(self._put_ids, begun)
+                    done = await asyncio.to_thread(finish, begun.plan, begun.places)
+                except PartsDiffer as error:
+                    # Not where somebody has cleared them away.
+                    self._job(job_id, attempt)
+                    found = [unit_of(begun.plan, number) for number in error.numbers]
+                    if None in found:
+                        raise
+                    return sorted(number for number in found if number is not None)
+            self._publish(begun.job, done)
         return []
 
     async def small(self, job_id: str, attempt: int) -> None:
         """All of a job that is not worth being cut into units, and its end."""
-        job = self._job(job_id, attempt)
-        if job.kind == "annotation_wkw":
+        with self._step(job_id, attempt, last=True):
+            job = self._job(job_id, attempt)
+            if job.kind == "annotation_wkw":
+                with self._told(job):
+                    length = await self._write_download(job)
+                self._publish(job, Finished(length, 1))
+                return
+            begun = await self._begin(job_id, attempt)
             with self._told(job):
-                length = await self._write_download(job)
-            self._publish(job, Finished(length, 1))
-            return
-        begun = await self._begin(job_id, attempt)
-        with self._told(job):
-            done = await begun.confirmed(0, lambda confirm: run_small(begun.plan, begun.volume, begun.places, confirm))
-        self._publish(job, done)
+                done = await begun.confirmed(
+                    0, lambda confirm: run_small(begun.plan, begun.volume, begun.places, confirm)
+                )
+            self._publish(job, done)
 
     def fail(self, job_id: str, attempt: int, error: BaseException | str) -> None:
-        """The attempt ends, if it has not yet, and nothing of it stays."""
+        """The attempt ends, if it has not yet, and nothing of it stays. Only where nobody goes on with it."""
         sentence = error if isinstance(error, str) else failure_sentence(error)
-        self._jobs.end(job_id, attempt, "FAILURE", self._now_ms(), sentence=sentence)
+        try:
+            self._jobs.end(job_id, attempt, "FAILURE", self._now_ms(), sentence=sentence)
+        except SourceUnavailable:
+            # A disk that the attempt itself has filled, perhaps. Not what is finished: it may have succeeded.
+            self._store.tidy(job_id, attempt)
+            self._jobs.end(job_id, attempt, "FAILURE", self._now_ms(), sentence=sentence)
         self.clean(job_id, attempt)
 
     def clean(self, job_id: str, attempt: int) -> None:
-        """Remove all that an attempt wrote, unless it goes on or has succeeded."""
+        """Remove all that an attempt wrote, unless it goes on; of one that has succeeded all but its result."""
         job = self._jobs.get(job_id)
-        if job is None or (job.attempt == attempt and job.state in ("PENDING", "STARTED", "SUCCESS")):
+        state = None if job is None or job.attempt != attempt else job.state
+        if state in RUNNING:
             return
         self._beginnings.forget(job_id, attempt)
-        self._store.remove(replace(job, attempt=attempt))
+        if state == "SUCCESS":
+            self._store.tidy(job_id, attempt)
+        else:
+            self._store.remove(job_id, attempt)
+
+    @contextmanager
+    def _step(self, job_id: str, attempt: int, *, last: bool = False) -> Iterator[None]:
+        """Around a step: what it wrote of an attempt that is over goes. `last`: it ends well where the attempt has."""
+        try:
+            yield
+        except Exception:
+            self.clean(job_id, attempt)
+            if not last or not self._has_succeeded(job_id, attempt):
+                raise
+
+    def _has_succeeded(self, job_id: str, attempt: int) -> bool:
+        job = self._jobs.get(job_id)
+        return job is not None and (job.attempt, job.state) == (attempt, "SUCCESS")
+
+    async def _plan(self, job: Job) -> Planned:
+        if job.kind == "annotation_wkw":
+            self._upload(job, 1)
+            return Planned(go_on=True, small=True, tiers=((0, 1),))
+        if job.kind == "annotation_import":
+            raise InvalidRequest("an import is no export")
+        plan = make_plan(await self._beginnings.spec(job, self._store.scratch(job)))
+        numbers = _numbers(plan)
+        self._upload(job, sum(end - start for start, end in numbers))
+        return Planned(go_on=True, small=is_small(plan) and not plan.form.renumbered, tiers=numbers)
 
     async def _begin(self, job_id: str, attempt: int) -> Begun:
         job = self._job(job_id, attempt)
@@ -224,7 +259,12 @@ class ExportWork:
         except UploadGone as error:
             raise JobEnded from error
         except FINAL as error:
-            self._jobs.end(job.id, job.attempt, "FAILURE", self._now_ms(), sentence=failure_sentence(error))
+            try:
+                self._jobs.end(job.id, job.attempt, "FAILURE", self._now_ms(), sentence=failure_sentence(error))
+            except SourceUnavailable:
+                # The next try finds it as well; of a full disk, whoever sees the step fail makes room first.
+                if not isinstance(error, ExportFailed):
+                    raise
             raise
 
     def _publish(self, job: Job, done: Finished) -> None:
@@ -237,13 +277,10 @@ class ExportWork:
             result_bytes=done.object_bytes,
             expires_ms=now + self._result_days * _DAY_MS,
         )
-        found = None if ended else self._jobs.get(job.id)
-        if found is not None and (found.state != "SUCCESS" or found.attempt != job.attempt):
+        if not ended and not self._has_succeeded(job.id, job.attempt):
             # Cancelled at the last moment: nothing is offered.
-            self.clean(job.id, job.attempt)
             raise JobEnded
-        self._beginnings.forget(job.id, job.attempt)
-        self._store.tidy(job)
+        self.clean(job.id, job.attempt)
 
     async def _write_download(self, job: Job) -> int:
         subject = subject_of(self._library, job)
@@ -260,11 +297,7 @@ class ExportWork:
             write_table(begun.plan, begun.places.scratch, table)
             upload = sink.begin()
             receipt = sink.put(upload, 1, table.rewound(), table.length, table.crc)
-        try:
-            sink.complete(upload, [receipt])
-        except InvalidRequest:
-            # An earlier call has put it there.
-            sink.abort(upload)
+        sink.complete(upload, [receipt])
 
 
 def _numbers(plan: Plan) -> tuple[tuple[int, int], ...]:

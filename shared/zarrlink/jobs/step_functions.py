@@ -55,7 +55,7 @@ class StepFunctionsEngine:
         # Functions that run at this moment go on until they look at the job's state.
         arn = f"{self._machine.replace(':stateMachine:', ':execution:')}:{execution_name(job)}"
         ask(lambda: self._client.stop_execution(executionArn=arn), or_none=("ExecutionDoesNotExist",), service="AWS")
-        self._store.remove(job)
+        self._store.remove(job.id, job.attempt)
 
     def address(self, job: Job, suffix: str = "") -> str:
         wanted = {
@@ -68,7 +68,7 @@ class StepFunctionsEngine:
         return str(ask(lambda: sign("get_object", Params=wanted, ExpiresIn=ADDRESS_S), service="AWS"))
 
     def discard(self, job: Job) -> None:
-        self._store.remove(job)
+        self._store.remove(job.id, job.attempt)
 
     def _execute(self, name: str, given: Mapping[str, Any]) -> None:
         request = {"stateMachineArn": self._machine, "name": name, "input": json.dumps(given, sort_keys=True)}

@@ -81,12 +81,19 @@ def process_row(name: str, command: Sequence[str | Path], of: tuple[Version, ...
     )
 
 
-def rows(signed_in: SignedInSite, running: ExitStack) -> list[Row]:
+def names() -> list[str]:
+    """Of all clients that can be had here."""
+    viewer = (viewers.NAME,) if viewers.available() else ()
+    return [*map(_of_oldest, OLDEST_CLIENTS), *PYTHON_CLIENTS, "webknossos", *viewer, *JAVASCRIPT_CLIENTS]
+
+
+def _of_oldest(name: str) -> str:
+    return f"{name}, Python {sys.version_info.major}.{sys.version_info.minor}"
+
+
+def rows(signed_in: SignedInSite) -> list[Row]:
     """All clients."""
-    python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
-    found = [
-        process_row(f"{name}, {python}", [sys.executable, READERS / "session.py", name]) for name in OLDEST_CLIENTS
-    ]
+    found = [process_row(_of_oldest(name), [sys.executable, READERS / "session.py", name]) for name in OLDEST_CLIENTS]
     found += [process_row(name, [NEWEST, READERS / "session.py", name]) for name in PYTHON_CLIENTS]
     library = process_row("webknossos", [WEBKNOSSOS, READERS / "session.py", "webknossos"], ("v3",))
     found.append(
@@ -136,12 +143,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="only clients with this in their name; nothing is written down")
     options = parser.parse_args()
+    wanted = options.only or ""
+    if not any(wanted in name for name in names()):
+        parser.exit(2, f"there is no client with {wanted!r} in its name; there are {', '.join(names())}\n")
     layers = shown_layers()
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         home = Path(folder)
         links, signed_in = running.enter_context(link_site(home, write_dataset(layers, home / "data")))
-        chosen = [row for row in rows(signed_in, running) if options.only is None or options.only in row.name]
+        chosen = [row for row in rows(signed_in) if wanted in row.name]
         versions = {row.name: row.versions() for row in chosen}
         sites: list[Site] = [links]
         if shutil.which("nginx"):

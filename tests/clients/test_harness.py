@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -102,3 +103,11 @@ def test_the_layers_are_what_their_names_say() -> None:
     assert not painted.all()
     for layer in by_name.values():
         assert all(np.any(level) for level in layer.levels.values()), "a level of zeros would prove nothing"
+
+
+def test_a_client_that_nobody_knows_is_refused_with_the_names_of_all() -> None:
+    command = [sys.executable, "-m", "clients.run", "--only", "nope"]
+    ended = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("there is no client with 'nope' in its name; there are zarr-python (fsspec), Python")
+    assert ended.stderr.count("\n") == 1

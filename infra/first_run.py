@@ -20,6 +20,9 @@ def main() -> None:
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     stack, name = sys.argv[1:]
+    if not name:
+        print("first_run: say who the first user is: make first-user NAME=ann", file=sys.stderr)
+        sys.exit(2)
     try:
         print(add_first_user(stack, name))
     except (InvalidRequest, SourceUnavailable) as error:

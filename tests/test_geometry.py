@@ -158,6 +158,18 @@ def test_what_is_no_box_is_refused(text: str) -> None:
         BoundingBox.parse(text)
 
 
+@pytest.mark.parametrize("number", [MAX_COORDINATE + 1, -MAX_COORDINATE - 1, -(10**20), 10**5000], ids=lambda _: "")
+@pytest.mark.parametrize("at", range(6))
+def test_a_number_that_is_too_large_for_a_box_is_said_to_be(number: int, at: int) -> None:
+    """Only a corner may be negative."""
+    if number < 0 and at > 2:
+        return
+    fields = ["1"] * 6
+    fields[at] = "1" + "0" * 5000 if number == 10**5000 else str(number)
+    with pytest.raises(InvalidRequest, match=f"too large a number for a box: at most {MAX_COORDINATE} is accepted"):
+        BoundingBox.parse(",".join(fields))
+
+
 @given(st.text(alphabet="0123456789,-+. e\u0660", max_size=40) | st.text())
 def test_any_text_is_a_box_or_refused(text: str) -> None:
     try:

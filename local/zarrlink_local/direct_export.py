@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import shutil
+import signal
+import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from zarrlink.errors import ExportFailed, InvalidRequest
 from zarrlink.exports.args import ExportArgs
+from zarrlink.exports.spill import disk_refusal
 from zarrlink.exports.store import IDS_SUFFIX
 from zarrlink.exports.store_files import FolderStore
+from zarrlink.exports.work import ExportWork
 from zarrlink.jobs.model import Job
 from zarrlink.jobs.sqlite import SqliteJobs
 from zarrlink.library import Library
@@ -21,9 +30,13 @@ from zarrlink.sqlite_file import SqliteFile
 from zarrlink_local.jobs.attempt import Attempt
 from zarrlink_local.jobs.pool import WorkerPool
 from zarrlink_local.jobs.queue import LIMITS
-from zarrlink_local.jobs.worker import Workplace
+from zarrlink_local.jobs.worker import Outcome, Step, Workplace
 from zarrlink_local.machine import now_ms
 from zarrlink_local.work_folder import work_folder
+
+_DISK_FULL: Final = disk_refusal(errno.ENOSPC)
+# SQLite asks for some pages at once, and leaves a disk with fewer as it was.
+_NEARLY_FULL_BYTES: Final = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +73,17 @@ def export_to(target: Path, export: DirectExport, show: Callable[[float], None])
         if target.parent.is_dir():
             raise
         raise InvalidRequest(f"there is no folder {target.parent}") from error
+    except ExportFailed as error:
+        if str(error) != _DISK_FULL:
+            raise
+        # All that is put aside lies there as well.
+        raise ExportFailed(f"the disk of {target} is full") from error
     return [path for _, path in reversed(made)]
 
 
 def _run(folder: Path, name: str, export: DirectExport, show: Callable[[float], None]) -> tuple[Job, FolderStore]:
-    file, store = SqliteFile(folder / "jobs.sqlite"), FolderStore(folder / "results")
+    with _disk_told(folder):
+        file, store = JobFile(folder / "jobs.sqlite"), FolderStore(folder / "results")
     jobs = SqliteJobs(file)
     job = jobs.add(
         Job(
@@ -79,8 +98,8 @@ def _run(folder: Path, name: str, export: DirectExport, show: Callable[[float], 
             created_ms=now_ms(),
         )
     )
-    place = Workplace(file.path, store.folder, export.open_library, LIMITS, result_days=1)
-    pool = WorkerPool(place, export.workers)
+    place = _Place(file.path, store.folder, export.open_library, LIMITS, result_days=1)
+    pool = _Pool(place, export.workers)
 
     def tell() -> None:
         found = jobs.get(job.id)
@@ -95,6 +114,77 @@ def _run(folder: Path, name: str, export: DirectExport, show: Callable[[float], 
     if ended is None or ended.state != "SUCCESS":
         raise ExportFailed(ended.sentence if ended is not None and ended.sentence else "the export was ended")
     return ended, store
+
+
+class JobFile(SqliteFile):
+    """The job of this export, on the disk of its target: where that is full, trying again later is of no use."""
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        with _disk_told(self.path.parent), super().write() as connection:
+            yield connection
+
+
+@dataclass(frozen=True, slots=True)
+class _Place(Workplace):
+    def open(self) -> ExportWork:
+        return ExportWork(
+            SqliteJobs(JobFile(self.jobs)),
+            self.open_library(),
+            FolderStore(self.results),
+            now_ms=now_ms,
+            limits=self.limits,
+            result_days=self.result_days,
+        )
+
+
+class _Pool(WorkerPool):
+    """Workers that no Ctrl-C reaches, not even before they are far enough to say so."""
+
+    def submit(self, step: Step) -> Future[Outcome]:
+        # Started while a worker is, it would unblock the signal.
+        resource_tracker.ensure_running()
+        with _signals_wait():
+            # A new process begins with what this thread blocks.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+            try:
+                return super().submit(step)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Those that end this process are met in the end: a worker of which half is started tells of it by a traceback."""
+    came: list[int] = []
+    before = {}
+    # Python meets signals in its main thread alone.
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # What is ignored here is by workers as well.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, lambda found, _: came.append(found))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for found in came:
+            signal.raise_signal(found)
+
+
+@contextmanager
+def _disk_told(folder: Path) -> Iterator[None]:
+    """What SQLite says of a full disk, in the words that everything else is told by."""
+    try:
+        yield
+    except (sqlite3.OperationalError, ValueError) as error:
+        # SqliteFile says of a file that it cannot make why.
+        why = error.__cause__ if isinstance(error, ValueError) else error
+        full = getattr(why, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        if full or shutil.disk_usage(folder).free < _NEARLY_FULL_BYTES:
+            raise ExportFailed(_DISK_FULL) from error
+        raise
 
 
 def _check(path: Path, *, replaces: bool) -> None:

@@ -11,7 +11,8 @@ from zarrlink.links.model import end_of_day_ms, iso_time
 
 _SPAN: Final = re.compile(r"([0-9]{1,5})([hdw])", re.ASCII)
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-_UNIT_MS: Final = {"h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+_DAY_MS: Final = 86_400_000
+_UNIT_MS: Final = {"h": 3_600_000, "d": _DAY_MS, "w": 7 * _DAY_MS}
 
 
 def parse_expiry(text: str, now_ms: int) -> int | None:
@@ -39,7 +40,8 @@ def in_words(expires_ms: int | None, now_ms: int) -> str:
     """As `2026-12-23 (in 30 days)`."""
     if expires_ms is None:
         return "never"
-    day, days = iso_time(expires_ms)[:10], (expires_ms - now_ms) // 86_400_000
+    # Days of the UTC calendar, as on the web page: counted in hours, a link of 30 days would have 29 a moment later.
+    day, days = iso_time(expires_ms)[:10], expires_ms // _DAY_MS - now_ms // _DAY_MS
     if expires_ms < now_ms:
         return f"{day} (expired)"
-    return f"{day} (in {days} days)" if days != 1 else f"{day} (in a day)"
+    return f"{day} ({('today', 'tomorrow')[days] if days < 2 else f'in {days} days'})"

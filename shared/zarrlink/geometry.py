@@ -90,10 +90,11 @@ class BoundingBox:
     def __post_init__(self) -> None:
         if len(self.top_left) != 3 or len(self.size) != 3:
             raise InvalidRequest("a box has a corner of three numbers and three side lengths")
-        if any(not 0 < side <= MAX_COORDINATE for side in self.size):
+        if any(side <= 0 for side in self.size):
             raise InvalidRequest(f"a box needs positive side lengths, not {brief(self.size)}")
-        if any(abs(corner) > MAX_COORDINATE for corner in self.top_left):
-            raise InvalidRequest(f"box corner {brief(self.top_left)} is out of range")
+        for number in (*self.top_left, *self.size):
+            if abs(number) > MAX_COORDINATE:
+                raise _too_large(str(number))
 
     @property
     def bottom_right(self) -> Vec3:
@@ -127,8 +128,12 @@ class BoundingBox:
     def parse(cls, text: str) -> BoundingBox:
         """From `x,y,z,width,height,depth`."""
         fields = text.split(",")
-        if not all(re.fullmatch(r"-?[0-9]{1,15}", field.strip(), re.ASCII) for field in fields):
+        if not all(re.fullmatch("-?[0-9]+", field.strip(), re.ASCII) for field in fields):
             raise InvalidRequest(f"{text[:80]!r} is not a box; accepted: x,y,z,width,height,depth in mag-1 voxels")
+        for field in fields:
+            # Python makes no number of thousands of digits.
+            if len(field.strip()) > 16:
+                raise _too_large(field.strip())
         return cls.from_list([int(field) for field in fields])
 
 
@@ -143,6 +148,10 @@ class VoxelSize:
         # Within bounds that no unit needs to leave, so that positions of any voxel stay finite.
         if len(self.factor) != 3 or not all(1e-30 < length < 1e30 for length in self.factor):
             raise InvalidRequest(f"a voxel size has three positive lengths, not {brief(self.factor)}")
+
+
+def _too_large(number: str) -> InvalidRequest:
+    return InvalidRequest(f"{brief(number)} is too large a number for a box: at most {MAX_COORDINATE} is accepted")
 
 
 def vec3(numbers: list[int] | tuple[int, ...]) -> Vec3:

@@ -551,7 +551,7 @@ BAD: dict[str, tuple[dict[str, Any], int, str]] = {
     "five numbers": ({"bbox": "1,2,3,4,5"}, 400, "six whole numbers"),
     "words": ({"bbox": "1,2,3,4,5,x"}, 400, "not a box"),
     "nothing": ({"bbox": "1,2,3,4,5,0"}, 400, "positive side lengths"),
-    "absurd": ({"bbox": f"0,0,0,{10**14},1,1"}, 400, "positive side lengths"),
+    "absurd": ({"bbox": f"0,0,0,{10**14},1,1"}, 400, "too large a number"),
     "outside": ({"bbox": "1000,0,0,1,1,1"}, 400, "lies outside of layer 'color', which is [0, 0, 0, 64, 48, 8]"),
     "partly outside": ({"bbox": "60,40,0,10,10,8"}, 400, "the part inside is [60, 40, 0, 4, 8, 8]"),
     "no such mag": ({"mag": "4"}, 400, "has no mag 4; it has 1, 2-2-1"),

@@ -72,6 +72,12 @@ def test_what_cannot_be_is_said_in_one_line(shell: Any, arguments: tuple[str, st
     assert run.stderr.startswith("first_run: ")
 
 
+def test_a_first_user_without_a_name_is_asked_for_one() -> None:
+    run = script("first_run.py", "zarrlink", "")
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr == "first_run: say who the first user is: make first-user NAME=ann\n"
+
+
 # --- make smoke-stack ---
 
 

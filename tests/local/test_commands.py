@@ -58,6 +58,7 @@ def test_a_link_is_made_listed_extended_and_revoked(run: Run, kept: Kept) -> Non
     assert run("links", "list", "--json").json == [link]
     assert run("links", "show", link["id"], "--json").json == link
     assert "For Ann" in run("links", "list").out
+    assert run("links", "show", link["id"]).out.startswith(f"link {link['id']} (For Ann), expires ")
 
     never = run("links", "extend", link["id"], "--expires", "never", "--json").json
     assert never == {**link, "expires": None}

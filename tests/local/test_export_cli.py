@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -354,7 +355,7 @@ def test_a_damaged_file_leaves_nothing(capsys: Any, tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_whoever_ends_it_leaves_no_worker_and_no_file(tmp_path: Path, number: signal.Signals) -> None:
     machine = open_machine(tmp_path / "state.sqlite")
     em = LayerFiles("em", {ONE: noise((600, 600, 256)) & 3}, block_side=32)
@@ -376,6 +377,32 @@ def test_whoever_ends_it_leaves_no_worker_and_no_file(tmp_path: Path, number: si
     names = [path.name for path in (tmp_path / "out").iterdir()]
     assert "a.tif" not in names
     assert names == [] or number == signal.SIGKILL
+
+
+def test_an_export_that_is_to_survive_its_terminal_does(machine: Machine, tmp_path: Path) -> None:
+    code = "from zarrlink_local.cli import main; main()"
+    command = ["export", "ome-tiff", "mouse", "e m", "-o", tmp_path / "a.tif", "--state", machine.file.path]
+    as_nohup = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", sys.executable, "-c", code]
+    process = subprocess.Popen([*as_nohup, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: workers(process.pid))
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(60) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+def test_ctrl_c_while_workers_start_is_told_by_none_of_them(machine: Machine, tmp_path: Path) -> None:
+    code = "from zarrlink_local.cli import main; main()"
+    command = ["export", "ome-tiff", "mouse", "e m", "-o", tmp_path / "a.tif", "--state", machine.file.path]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, command)], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    until(lambda: workers(process.pid))
+    # To all of the terminal's processes.
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_jobs_are_listed_cancelled_retried_and_removed(capsys: Any, machine: Machine) -> None:

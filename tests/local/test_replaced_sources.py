@@ -125,12 +125,22 @@ def test_a_file_that_is_replaced_meanwhile_ends_the_export_by_its_name(exports: 
         target = next(path for path in sorted(exports.folder.rglob("*")) if path.name in ("x0.wkw", "0", "00.shard"))
     else:
         target.unlink()
-    with pytest.raises(ExportFailed, match=r"em/1/.* was replaced while it was exported: start the export again"):
+    with pytest.raises(ExportFailed, match=f"em/1/.* was {what} while it was exported: start the export again"):
         exports.run(work.unit(job.id, 1, last))
     now = exports.machine.jobs.get(job.id)
     assert now is not None
     assert now.state == "FAILURE"
     assert now.sentence.startswith("em/1/")
+
+
+def test_a_file_that_is_added_meanwhile_is_named(tmp_path: Path) -> None:
+    exports = Exports(tmp_path, "wkw")
+    target = exports.folder / FILES["wkw"]
+    aside = target.rename(tmp_path / "aside")
+    job, work, planned = exports.begin()
+    aside.rename(target)
+    with pytest.raises(ExportFailed, match=f"^{FILES['wkw']} was added while it was exported"):
+        exports.run(work.unit(job.id, 1, planned.tiers[0][1] - 1))
 
 
 def test_a_file_that_is_replaced_while_it_is_read_is_noticed(exports: Exports, monkeypatch: pytest.MonkeyPatch) -> None:

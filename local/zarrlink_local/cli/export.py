@@ -115,14 +115,14 @@ def _here(
 
     dataset, painted, open_library = _subject(source, annotation, state)
     wanted = DirectExport(kind, args, dataset, painted, open_library, workers or usable_cores(), replaces)
-    with _ended_by_sigterm(), progress(f"exporting {args.layer}") as show:
+    with _ended_by_signals(), progress(f"exporting {args.layer}") as show:
         return export_to(output, wanted, show)
 
 
 def _by_server(api: Api, wanted: RemoteExport, output: Path) -> list[Path]:
     job_id = submit(api, wanted, output)
     try:
-        with _ended_by_sigterm():
+        with _ended_by_signals():
             with progress(f"exporting {wanted.args.layer}") as show:
                 wait(api, job_id, show)
             with byte_progress(f"downloading {output.name}") as told:
@@ -169,14 +169,22 @@ def _coordinates(axes: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """As by Ctrl-C, with everything put away: batch systems end jobs so."""
+def _ended_by_signals() -> Iterator[None]:
+    """As by Ctrl-C, with everything put away: batch systems end jobs so, and terminals that are closed."""
 
     def end(number: int, _frame: object) -> None:
+        # What comes next, as both do where a session is ended, must not disturb the putting away.
+        for other in before:
+            signal.signal(other, signal.SIG_IGN)
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, end)
+    found = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    # What whoever started this has it ignore, as nohup does, stays so.
+    before = {number: handler for number, handler in found.items() if handler is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -161,7 +161,8 @@ def _print_link(facts: Facts, *, as_json: bool) -> None:
     if facts["state"] == "revoking":
         click.echo(f"link {facts['id']} is revoked; the CDN is being told, which takes some seconds")
         return
-    click.echo(f"link {facts['id']}, expires {_expiry(facts)}, opened {_uses(facts)}")
+    name = f" ({shown(facts['name'])})" if facts["name"] else ""
+    click.echo(f"link {facts['id']}{name}, expires {_expiry(facts)}, opened {_uses(facts)}")
     if not facts["page"]:
         click.echo("  to something that you may not read: its addresses are not shown")
         return

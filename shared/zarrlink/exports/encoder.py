@@ -18,11 +18,14 @@ from zarrlink.exports.request import LAYOUT_VERSION, Compression
 _LEVEL: Final = 1
 _ZSTD_LEVEL: Final = 1
 _MOST_MEMORY: Final = 9
-# Pieces that tell by what a stream is packed, each a 128th of it; and how much shorter libdeflate must make them to be worth
-# its time.
-_PIECES: Final = 4
-_PIECE_SHARE: Final = 128
+# Places that tell by what a stream is packed, and of each two pieces, a 2048th of the stream or this many bytes; how much
+# shorter libdeflate must make all these to be worth its time; and packed by runs to which of their length they tell nothing,
+# since there is nearly nothing in them.
+_PLACES: Final = 16
+_PIECE_SHARE: Final = 2048
+_LEAST_PIECE: Final = 32
 _WORTH: Final = 0.95
+_TELLING: Final = 0.25
 
 
 def encoder_version(compression: Compression) -> str:
@@ -35,7 +38,7 @@ def encoder_version(compression: Compression) -> str:
 
 
 def compressor(compression: Compression) -> Callable[[Any], bytes]:
-    """From a contiguous array or bytes to a stream."""
+    """From a contiguous array, whose first axis is that of its rows, or bytes to a stream."""
     if compression == "none":
         return bytes
     if compression == "zstd":
@@ -46,17 +49,29 @@ def compressor(compression: Compression) -> Callable[[Any], bytes]:
 
 
 def _deflated(data: Any) -> bytes:
-    """A zlib stream, by what suits the data: of which a few pieces are packed both ways first.
+    """A zlib stream, by what suits the data: of which some pieces are packed both ways first.
 
     Noise, as nearly all microscopy is, holds no repetitions worth a search: looking for runs alone packs it twice as fast, and
-    no longer. Segment ids repeat themselves.
+    no longer. Segment ids repeat themselves, and of what is blank where we looked nothing is known.
     """
-    view = memoryview(data).cast("B")
-    step, piece = len(view) // _PIECES, len(view) // _PIECE_SHARE
-    probe = b"".join(view[at * step : at * step + piece] for at in range(_PIECES))
-    if len(deflate.zlib_compress(probe, _LEVEL)) < _WORTH * len(_runs(probe)):
+    view = memoryview(data)
+    probe = _probe(view.cast("B"), view.strides[0] if view.strides and view.ndim > 1 else None)
+    runs = len(_runs(probe))
+    if runs < _TELLING * len(probe) or len(deflate.zlib_compress(probe, _LEVEL)) < _WORTH * runs:
         return bytes(deflate.zlib_compress(view, _LEVEL))
     return _runs(view)
+
+
+def _probe(view: memoryview, row: int | None) -> bytes:
+    """Pieces from all over it, each with the one below it, `row` bytes on; None for the one behind it.
+
+    Unevenly spaced: what recurs must not be met at the same place each time.
+    """
+    step = len(view) // _PLACES
+    piece = max(len(view) // _PIECE_SHARE, _LEAST_PIECE)
+    starts = [at * step + at * 7 % _PLACES * step // _PLACES for at in range(_PLACES)]
+    below = piece if row is None else row
+    return b"".join(view[start : start + piece] for first in starts for start in (first, first + below))
 
 
 def _runs(data: bytes | memoryview) -> bytes:
@@ -94,9 +109,13 @@ class TileEncoder:
         else:
             tile = np.zeros(self._shape, self._dtype)
             tile[: pixels.shape[0], : pixels.shape[1]] = pixels
-        raw = tile.reshape(-1).view(np.uint8)
+        raw = self._rows(tile)
         return self._pack(raw) if raw.any() else b""
 
     def blank(self) -> bytes:
         """The stream of a tile of zeros, which all that are not stored share."""
-        return self._pack(np.zeros(self._shape, self._dtype).reshape(-1).view(np.uint8))
+        return self._pack(self._rows(np.zeros(self._shape, self._dtype)))
+
+    def _rows(self, tile: NDArray[Any]) -> NDArray[np.uint8]:
+        """Its bytes, shape (y, bytes of a row)."""
+        return tile.reshape(self._shape[0], -1).view(np.uint8)

@@ -59,13 +59,15 @@ async def look_at(plan: Plan, volume: Volume) -> Originals:
 async def confirm(originals: Originals, plan: Plan, number: int, volume: Volume, read: Versions) -> None:
     """Called once a unit has read its voxels: they are those of the files that the plan saw.
 
-    `read`: what was seen of files while they were read. Raises ExportFailed naming a file that was replaced, SourceChanged
+    `read`: what was seen of files while they were read. Raises ExportFailed naming a file that is another or gone, SourceChanged
     where it was another one for a moment, SourceUnavailable.
     """
     seen = originals.units[number]
     for key, etag in (await _etags(_touched(plan, number, volume, len(originals.units)))).items():
         if seen.get(key) != etag:
-            raise ExportFailed(f"{key} was replaced while it was exported: start the export again")
+            # An ETag of "" is of a file that is not there.
+            what = "removed" if not etag else "replaced" if seen.get(key) else "added"
+            raise ExportFailed(f"{key} was {what} while it was exported: start the export again")
     for key, etags in read.items():
         if len(etags) > 1 or seen.get(key) not in (None, *etags):
             raise SourceChanged(key)

@@ -6,7 +6,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Self
@@ -19,7 +19,7 @@ _COPY_BYTES: Final = 2**20
 class Spill:
     """A nameless file in `folder`, with its length and CRC-32; gone when it is closed, and when the worker is killed.
 
-    All methods raise ExportFailed where the disk does not take more.
+    All methods but `close` raise ExportFailed where the disk does not take more.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,13 +57,18 @@ class Spill:
                 start, left = start + len(piece), left - len(piece)
 
     def rewound(self) -> BinaryIO:
-        """The file, to be read from its first byte on."""
+        """The file, to be read from its first byte on, by whichever way."""
         with disk_errors():
+            self.file.flush()
             self.file.seek(0)
         return self.file
 
     def close(self) -> None:
-        self.file.close()
+        """Throw away what it holds."""
+        # It would still write what waits in memory, for nobody: whoever reads from a Spill has had that written before, and
+        # was told where it failed. Whatever fails here is closed all the same.
+        with suppress(OSError):
+            self.file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -80,5 +85,9 @@ def disk_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else "unknown reason"
-        raise ExportFailed(f"writing an export failed: {reason}") from error
+        raise ExportFailed(disk_refusal(error.errno)) from error
+
+
+def disk_refusal(number: int | None) -> str:
+    """The sentence of one of the operating system's error numbers."""
+    return f"writing an export failed: {os.strerror(number) if number else 'unknown reason'}"

@@ -100,7 +100,7 @@ class ProxiedChunks:
         if _needs_stat(want):
             stat = await self._stored.source.stat(key)
             if stat is None:
-                await self._confirm_absence()
+                await self._confirm_absence(key)
                 return None
             self._signs.check_length(key, stat.object_bytes)
             etag, shown = stat.etag, ask.etag(stat.etag)
@@ -138,7 +138,7 @@ class ProxiedChunks:
         if blob is None:
             if etag is not None:
                 raise SourceChanged(key)
-            await self._confirm_absence()
+            await self._confirm_absence(key)
             return None
         self._signs.check_length(key, blob.object_bytes)
         whole = ByteRange(0, blob.object_bytes) if part is None else part
@@ -157,13 +157,18 @@ class ProxiedChunks:
         while len(self._good) > _MAX_DECODED:
             self._good.popitem(last=False)
 
-    async def _confirm_absence(self) -> None:
-        """Make sure that a missing chunk means fill value: the array itself must still be there."""
+    async def _confirm_absence(self, missed: str) -> None:
+        """Make sure that a missing chunk means fill value: the array itself must still be there.
+
+        Then the chunk is looked for once more: its folder may have come back only after it was missed.
+        """
         source, now = self._stored.source, time.monotonic()
         if now - self._seen_s < min(_SEEN_S, source.absence_trust_s):
             return
         if await source.stat(self._stored.metadata_key) is None:
             raise SourceUnavailable("an array is gone", key=self._stored.metadata_key)
+        if await source.stat(missed) is not None:
+            raise SourceChanged(missed)
         self._seen_s = now
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from builders.foreign_arrays import (
 from builders.foreign_layers import layer, opened, read
 from zarrlink.arrays.foreign import Stores, open_array
 from zarrlink.arrays.stored import MAX_STORED_CHUNK_BYTES
-from zarrlink.errors import CorruptFile, SourceUnavailable, UnsupportedLayer
+from zarrlink.errors import CorruptFile, SourceChanged, SourceUnavailable, UnsupportedLayer
 from zarrlink.formats.datasource import ExtraAxis
 from zarrlink.storage.files import LocalFiles
 
@@ -316,6 +317,33 @@ def test_a_vanished_array_is_not_fill_value(tmp_path: Path, form: str) -> None:
     shutil.rmtree(tmp_path / "a")
     with pytest.raises(SourceUnavailable):
         read(array, (0, 0, 0), (8, 8, 8))
+
+
+@pytest.mark.parametrize("back", ["before it is looked for", "after it is looked for"])
+def test_a_chunk_that_is_away_for_a_moment_is_not_fill_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, back: str
+) -> None:
+    """As where a folder is moved away and its successor moved in."""
+    chunked(tmp_path)
+    array = opened(tmp_path, layer("zarr"))
+    expected = read(array, (0, 0, 0), (8, 8, 8))
+    chunk, away = tmp_path / "a/1/1.0.0", tmp_path / "away"
+    chunk.rename(away)
+    stat = LocalFiles.stat
+
+    async def looked(source: LocalFiles, key: str) -> Any:
+        first = key.endswith("1.0.0") and away.exists()
+        if first and back.startswith("before"):
+            away.rename(chunk)
+        found = await stat(source, key)
+        if first and back.startswith("after"):
+            away.rename(chunk)
+        return found
+
+    monkeypatch.setattr(LocalFiles, "stat", looked)
+    with pytest.raises(SourceChanged):
+        read(array, (0, 0, 0), (8, 8, 8))
+    np.testing.assert_array_equal(read(array, (0, 0, 0), (8, 8, 8)), expected)
 
 
 def test_nan_as_fill_value(tmp_path: Path) -> None:

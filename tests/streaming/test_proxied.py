@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from zarrlink.decoded_chunks import DecodedChunks
 from zarrlink.errors import SourceUnavailable
 from zarrlink.formats.shard_index import index_bytes
 from zarrlink.proxied_chunks import ProxiedChunks
+from zarrlink.storage.files import LocalFiles
 
 SHAPE, SIZE = (16, 16, 32), (32, 16, 16)
 ZSTD = {"name": "zstd", "configuration": {"level": 1, "checksum": False}}
@@ -126,6 +128,25 @@ def test_what_a_chunk_costs_the_store(tmp_path: Path, form: str) -> None:
     with door.counted() as outside:
         assert door.get(key(dialects(form)[0], 9, 9, 9)).status == 404
     assert not outside
+
+
+@pytest.mark.parametrize("method", ["get", "head"])
+def test_a_chunk_that_is_away_for_a_moment_is_no_absence(
+    tmp_path: Path, door: Door, form: str, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """As where a folder is moved away and its successor moved in: missed before, and all is well when one looks again."""
+    file = file_of(tmp_path, form, 1, 1, 1)
+    away, stat = tmp_path / "away", LocalFiles.stat
+    file.rename(away)
+
+    async def looked(source: LocalFiles, key: str) -> Any:
+        if not key.endswith(file.name) and away.exists():
+            away.rename(file)
+        return await stat(source, key)
+
+    monkeypatch.setattr(LocalFiles, "stat", looked)
+    assert getattr(door, method)(key(dialects(form)[0], 1, 1, 1)).status in (200, 503)
+    assert door.get(key(dialects(form)[0], 1, 1, 1)).body == file.read_bytes()
 
 
 def test_an_absent_chunk_is_not_a_vanished_array(tmp_path: Path, door: Door, form: str) -> None:

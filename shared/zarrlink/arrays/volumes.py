@@ -16,7 +16,7 @@ from zarrlink.arrays.object_keys import Touched, touched_objects
 from zarrlink.arrays.stored import StoredArray
 from zarrlink.arrays.stores import Stores
 from zarrlink.arrays.volume import StoredObject
-from zarrlink.arrays.watch import is_watched, tell
+from zarrlink.arrays.watch import tell
 from zarrlink.errors import InvalidRequest, SourceChanged, SourceUnavailable
 from zarrlink.formats.source_precomputed import PrecomputedScale
 from zarrlink.geometry import Vec3, vec3
@@ -130,29 +130,39 @@ class TensorstoreVolume:
 
         An unmounted disk, a deleted bucket, a folder in a chunk's place: tensorstore takes all of it for absence.
         """
-        is_fill = np.isnan(voxels) if np.isnan(self._fill) else voxels == self._fill
-        if not is_fill.any():
-            return
-        source, suspects = self._source, list[Touched]()
-        for touched in touched_objects(self._stored, start, end, part.extra, part.channels):
-            if is_fill[slice(*touched.channels), *_box(touched.start, touched.end, start)[1:]].all():
-                suspects.append(touched)
+        source, suspects = self._source, self._only_fill(voxels, start, end, part)
         if not suspects:
             return
         in_folders = source.absence_trust_s == 0
+        missed: list[str] = []
         if self._stores.reads_parts(source):
             # Raises where it is something that cannot be read, or where that cannot be told: tensorstore takes a 404 for
             # absence whoever says it, a gateway in front of the bucket too.
             there = {key: await source.stat(key) is not None for key in {touched.key for touched in suspects}}
-            for key in (key for key, found in there.items() if not found and in_folders):
+            missed = [key for key, found in there.items() if not found]
+            for key in missed if in_folders else ():
                 tell(key, "")
-            if is_watched() or not in_folders:
-                await all_of([self._look_again(touched, part) for touched in suspects if there[touched.key]])
+            await all_of([self._look_again(touched, part) for touched in suspects if there[touched.key]])
         if not in_folders and time.monotonic() - self._seen_s < _SEEN_S:
             return
         if await source.stat(self._stored.metadata_key) is None:
             raise SourceUnavailable("the array of a mag is gone", key=self._stored.metadata_key)
+        # The folder may have come back only after they were missed.
+        for key in missed:
+            if await source.stat(key) is not None:
+                raise SourceChanged(key)
         self._seen_s = time.monotonic()
+
+    def _only_fill(self, voxels: NDArray[Any], start: Vec3, end: Vec3, part: _Part) -> list[Touched]:
+        """The objects of a box that gave nothing else."""
+        is_fill = np.isnan(voxels) if np.isnan(self._fill) else voxels == self._fill
+        if not is_fill.any():
+            return []
+        return [
+            touched
+            for touched in touched_objects(self._stored, start, end, part.extra, part.channels)
+            if is_fill[slice(*touched.channels), *_box(touched.start, touched.end, start)[1:]].all()
+        ]
 
     async def _look_again(self, touched: Touched, part: _Part) -> None:
         """Of an object that is there, what seemed never to have been written: it may not have been there for a moment.

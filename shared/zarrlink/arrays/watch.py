@@ -26,10 +26,6 @@ def watched() -> Iterator[Versions]:
         _watching.reset(token)
 
 
-def is_watched() -> bool:
-    return _watching.get() is not None
-
-
 def tell(key: str, etag: str) -> None:
     """`etag`: "" for a file that was not there."""
     versions = _watching.get()

@@ -135,18 +135,26 @@ def test_a_chunk_that_is_away_for_a_moment_is_no_absence(
     tmp_path: Path, door: Door, form: str, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     """As where a folder is moved away and its successor moved in: missed before, and all is well when one looks again."""
-    file = file_of(tmp_path, form, 1, 1, 1)
-    away, stat = tmp_path / "away", LocalFiles.stat
+    file, away = file_of(tmp_path, form, 1, 1, 1), tmp_path / "away"
     file.rename(away)
+    ways = {name: getattr(LocalFiles, name) for name in ("read", "stat")}
+    missed: list[str] = []
 
-    async def looked(source: LocalFiles, key: str) -> Any:
-        if not key.endswith(file.name) and away.exists():
+    async def asked(name: str, source: LocalFiles, key: str, *options: Any, **more: Any) -> Any:
+        if missed and away.exists() and not key.endswith(file.name):
             away.rename(file)
-        return await stat(source, key)
+        found = await ways[name](source, key, *options, **more)
+        missed.extend([key] * (found is None))
+        return found
 
-    monkeypatch.setattr(LocalFiles, "stat", looked)
-    assert getattr(door, method)(key(dialects(form)[0], 1, 1, 1)).status in (200, 503)
-    assert door.get(key(dialects(form)[0], 1, 1, 1)).body == file.read_bytes()
+    for name in ways:
+        monkeypatch.setattr(
+            LocalFiles, name, lambda source, key, *rest, name=name, **more: asked(name, source, key, *rest, **more)
+        )
+    path = key(dialects(form)[0], 1, 1, 1)
+    assert getattr(door, method)(path).status in (200, 503)
+    assert missed
+    assert door.get(path).body == file.read_bytes()
 
 
 def test_an_absent_chunk_is_not_a_vanished_array(tmp_path: Path, door: Door, form: str) -> None:

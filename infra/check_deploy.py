@@ -3,8 +3,9 @@
     check_deploy.py STACK ARCHITECTURE FILE
 
 PARAMETERS in the environment are those of template.yaml as `Name=value`, quoted as in a shell where a value has spaces; `Name=`
-empties one. They are held against template.yaml and written to FILE, as JSON, which SAM takes as YAML. Prints one line with account,
-region and stack. Exit status 2, with one line, where something cannot be; nothing was changed then.
+empties one. They are held against template.yaml and, together with those that the stack has already, against what reads them
+(check_together.py), and written to FILE, as JSON, which SAM takes as YAML. Prints one line with account, region and stack. Exit
+status 2, with one line, where something cannot be; nothing was changed then.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from check_together import check_together
 
 from zarrlink.aws_errors import service_error
 from zarrlink.errors import InvalidRequest
@@ -49,7 +51,9 @@ def main() -> None:
         given = read_parameters(os.environ.get("PARAMETERS", ""), known)
         for name, value in given.items():
             check_value(name, value, known[name])
-        print(check_account(stack, given, known), flush=True)
+        where, kept = check_account(stack, given, known)
+        check_together(_defaults(known) | kept | given)
+        print(where, flush=True)
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).write_text(json.dumps({_ARCHITECTURE: architecture} | given))
     except (InvalidRequest, OSError) as error:
@@ -115,12 +119,17 @@ def check_value(name: str, value: str, parameter: Mapping[str, Any]) -> None:
             raise InvalidRequest(f"{name}={value} cannot be: it is a number from {least} to {most}")
     else:
         parts = value.split(",") if parameter["Type"] == "CommaDelimitedList" else [value]
-        if any(not re.fullmatch(parameter["AllowedPattern"], part.strip()) for part in parts):
+        # An empty list is one empty part; among others it would be something without a name.
+        fits = all(re.fullmatch(parameter["AllowedPattern"], part.strip()) for part in parts)
+        if not fits or (len(parts) > 1 and not all(map(str.strip, parts))):
             raise InvalidRequest(f"{name}={value} cannot be: {parameter['ConstraintDescription']}")
 
 
-def check_account(stack: str, given: Mapping[str, str], known: Mapping[str, Any]) -> str:
-    """Where it goes, in a line. Raises InvalidRequest where there are no rights, or the stack cannot be deployed to."""
+def check_account(stack: str, given: Mapping[str, str], known: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """Where it goes, in a line, and the values that the stack has, of parameters that it will have.
+
+    Raises InvalidRequest where there are no rights, or the stack cannot be deployed to.
+    """
     session = aws_session()
     region = session.region_name
     try:
@@ -141,11 +150,17 @@ def check_account(stack: str, given: Mapping[str, str], known: Mapping[str, Any]
                 f"there is no stack {stack} in {region} yet, and a new one needs {', '.join(missing)}: "
                 f'make deploy PARAMETERS="{missing[0]}=..."'
             )
-        return f"account {account}, {region}: stack {stack} is new"
+        return f"account {account}, {region}: stack {stack} is new", {}
     _check_status(stack, found["StackStatus"])
-    if "DataBucketArns" not in {it["ParameterKey"] for it in found.get("Parameters", [])}:
+    kept = {it["ParameterKey"]: it["ParameterValue"] for it in found.get("Parameters", [])}
+    if "DataBucketArns" not in kept:
         raise InvalidRequest(f"the stack {stack} in {region} is something else's; name another with STACK=")
-    return f"account {account}, {region}: stack {stack} is there, and is updated"
+    there = f"account {account}, {region}: stack {stack} is there, and is updated"
+    return there, {name: value for name, value in kept.items() if name in known}
+
+
+def _defaults(known: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(it["Default"]) for name, it in known.items() if "Default" in it}
 
 
 def _described(session: Any, stack: str) -> Mapping[str, Any] | None:

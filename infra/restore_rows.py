@@ -4,13 +4,14 @@
 
 TABLE is links, datasets or annotations; COPY is the table that DynamoDB's point-in-time recovery made of it. Without an ID it says
 which rows are gone since, and in which others what is different, and writes nothing. Rows whose IDs are named become what they were,
-`gone` being all that are gone. No row is ever removed. Works with your own AWS credentials. Exit status 2, with one line, for what
-is not there.
+`gone` being all that are gone; but a dataset comes to a revision that it never had. No row is ever removed. Works with your own AWS
+credentials. Exit status 2, with one line, for what is not there.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -25,6 +26,10 @@ TABLES: Final = {"links": "links_table", "datasets": "catalogue_table", "annotat
 GONE: Final = "gone"
 # A dataset's second row, which makes its location unique and goes with the first (zarrlink.catalogue.dynamodb).
 _PLACE: Final = "location#"
+# Uploads have rows among the annotations (zarrlink.catalogue.uploads_dynamodb); what they were to become is there, or is not.
+_ASIDE: Final = (_PLACE, "upload-")
+# A dataset's never goes back; an annotation's goes with its location.
+_REVISION: Final = "revision"
 _REFUSED: Final = "TransactionCanceledException"
 _NO_TABLE: Final = "ResourceNotFoundException"
 # As DynamoDB gives and takes it: {"id": {"S": "..."}, ...}.
@@ -55,7 +60,7 @@ def restore(stack: str, table: str, copy: str, ids: list[str]) -> Iterator[str]:
     client = client_of(session, "dynamodb")
     then, now = _rows(client, copy), _rows(client, name)
     places = {row["dataset"]["S"]: row for key, row in then.items() if key.startswith(_PLACE)}
-    then, now = ({key: row for key, row in rows.items() if not key.startswith(_PLACE)} for rows in (then, now))
+    then, now = ({key: row for key, row in rows.items() if not key.startswith(_ASIDE)} for rows in (then, now))
     gone = sorted(then.keys() - now.keys())
     if not ids:
         changed = {key: _different(then[key], now[key]) for key in sorted(then.keys() & now.keys())}
@@ -68,8 +73,21 @@ def restore(stack: str, table: str, copy: str, ids: list[str]) -> Iterator[str]:
     if unknown:
         raise InvalidRequest(f"{copy} has no row {', '.join(unknown)}; nothing was written")
     for key in wanted:
-        _put(client, name, then[key], places.get(key))
+        row = _unserved(then[key], now.get(key)) if table == "datasets" else then[key]
+        _put(client, name, row, places.get(key))
         yield f"restored {key}"
+
+
+def _unserved(then: Row, now: Row | None) -> Row:
+    """A dataset's row of then, at a revision under which nothing was served yet.
+
+    The CDN keeps chunks of each revision for a year, so none may come again. What a dataset had come to when it was removed
+    is not known any more; but it was counted up one by one, from 1 or from the ms since 1970 of an earlier call, so the ms of
+    now are above it. An annotation's own revision names files that never change, and may come again with them.
+    """
+    # A row that was written before there were revisions is at the first.
+    known = [int(row.get(_REVISION, {"N": "1"})["N"]) for row in (then, now) if row is not None]
+    return {**then, _REVISION: {"N": str(max(*known, time.time_ns() // 10**6) + 1)}}
 
 
 def _put(client: Any, table: str, row: Row, place: Row | None) -> None:
@@ -106,8 +124,8 @@ def _scanned(client: Any, table: str) -> Iterator[Row]:
 
 
 def _different(then: Row, now: Row) -> list[str]:
-    """Names of attributes. No values: some are only their owner's."""
-    return sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+    """Names of attributes. No values: some are only their owner's. No revision: that does not come back."""
+    return sorted(name for name in then.keys() | now.keys() if name != _REVISION and then.get(name) != now.get(name))
 
 
 if __name__ == "__main__":

@@ -73,13 +73,13 @@ def written(tmp_path: Path) -> dict[str, str]:
 
 
 def test_parameters_are_written_as_they_were_said(check: Check, tmp_path: Path) -> None:
-    told = check(f"{FIRST},arn:aws:s3:::more AlarmEmail= AllowedSources='https://host/a?b=\"c\"&d' StreamMemory=3008")
+    told = check(f"{FIRST},arn:aws:s3:::more AlarmEmail= AllowedSources='https://host/a/b=\"c\"&d' StreamMemory=3008")
     assert told == f"account 123456789012, {REGION}: stack zarrlink is new\n"
     assert written(tmp_path) == {
         "Architecture": "arm64",
         "DataBucketArns": "arn:aws:s3:::my-volumes,arn:aws:s3:::more",
         "AlarmEmail": "",
-        "AllowedSources": 'https://host/a?b="c"&d',
+        "AllowedSources": 'https://host/a/b="c"&d',
         "StreamMemory": "3008",
     }
 
@@ -96,6 +96,7 @@ def test_parameters_are_written_as_they_were_said(check: Check, tmp_path: Path) 
             "DataBucketArns=arn:aws:s3:::a-volume,,b",
             "DataBucketArns=arn:aws:s3:::a-volume,,b cannot be: each is a bucket's ARN",
         ),
+        ("DataKeyArns=arn:aws:kms:eu-central-1:123456789012:key/1,", "cannot be: each is a key's ARN"),
         ("AlarmEmail='a", "quotation mark"),
         ("Cdn=true Cdn=false", "Cdn is given twice"),
         ("Cdn=yes", "Cdn=yes cannot be: it is one of true, false"),
@@ -110,6 +111,80 @@ def test_parameters_are_written_as_they_were_said(check: Check, tmp_path: Path) 
 )
 def test_what_cannot_be_is_said(check: Check, parameters: str, said: str) -> None:
     assert said in check(parameters)
+
+
+ROLE = "VolumesRoleArn=arn:aws:iam::222222222222:role/read-volumes"
+CERTIFICATE = "CdnCertificateArn=arn:aws:acm:us-east-1:123456789012:certificate/1"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "names", "why"),
+    [
+        ("OidcIssuer=https://login.example.org", "OidcIssuer, OidcAudience", "an issuer and an audience"),
+        ("OidcAudience=zarrlink", "OidcIssuer, OidcAudience", "an issuer and an audience"),
+        ("OidcIssuer=https://u:p@host OidcAudience=zarrlink", "OidcIssuer, OidcAudience", "such as https://host"),
+        ("WkOrganization=lab", "WkUrl, WkOrganization, WkAdmins", "say its address as well"),
+        ("WkAdmins=true", "WkUrl, WkOrganization, WkAdmins", "say its address as well"),
+        ("WkUrl=https://u:p@host", "WkUrl, WkOrganization, WkAdmins", "such as https://host"),
+        ("WkUrl=https://[x", "WkUrl, WkOrganization, WkAdmins", "Invalid IPv6 URL"),
+        ("UiOrigins=https://*.example.org", "UiOrigins", "is not the origin of a UI"),
+        ("UiOrigins=https://u@host", "UiOrigins", "is not the origin of a UI"),
+        ("UiOrigins=https://ui.example.org,https://host:", "UiOrigins", "is not the origin of a UI"),
+        ("AllowedSources=https://host/x?y=1", "AllowedSources", "neither query nor fragment"),
+        ("AllowedSources=s3://ok/x,s3://o/../x", "AllowedSources", "without . and .."),
+        ("AllowedSources=https://u@h/x", "AllowedSources", "no user name or password"),
+        ("AllowedSources=s3:///x", "AllowedSources", "a plain host name, or a bucket"),
+        ("AllowedSources=https://h:99999/x", "AllowedSources", "a host and port that can be read"),
+        ("CdnDomain=links.example.org", "CdnDomain, CdnCertificateArn", "CdnDomain needs CdnCertificateArn"),
+        (ROLE, "VolumesRoleArn, VolumesRoleBuckets", "VolumesRoleArn needs VolumesRoleBuckets"),
+        ("VolumesRoleBuckets=my-volumes", "VolumesRoleBuckets, VolumesRoleArn", "needs VolumesRoleArn"),
+        (
+            f"{ROLE} VolumesRoleBuckets=my-volumes,theirs",
+            "VolumesRoleBuckets, DataBucketArns",
+            "theirs has to be among DataBucketArns",
+        ),
+        ("RequesterPaysBuckets=open-data", "RequesterPaysBuckets, DataBucketArns", "open-data has to be among"),
+        ("UploadLimit=8192", "UploadLimit, ImportScratch", "10240 MiB of scratch space hold an upload of 5120"),
+        ("ImportScratch=4096", "UploadLimit, ImportScratch", "4096 MiB of scratch space hold an upload of 2048"),
+    ],
+)
+def test_what_no_function_would_start_with_or_do_is_said(check: Check, parameters: str, names: str, why: str) -> None:
+    told = check(f"{FIRST} {parameters}")
+    assert told.startswith(f"make deploy: {names} cannot be as given, or as the stack has it: ")
+    assert why in told
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "OidcIssuer=https://login.example.org/realms/lab OidcAudience=zarrlink OidcUserClaim=email",
+        "WkUrl=https://webknossos.example.org WkOrganization=lab WkAdmins=true",
+        "UiOrigins=https://ui.example.org,http://127.0.0.1:9000",
+        "AllowedSources=s3://other/volumes,gs://b/x,https://host:8443/volumes",
+        f"CdnDomain=links.example.org {CERTIFICATE}",
+        CERTIFICATE,
+        f"{ROLE} VolumesRoleBuckets=my-volumes",
+        "RequesterPaysBuckets=my-volumes",
+        "UploadLimit=1024 ImportScratch=2560",
+        "DataKeyArns= UiOrigins= WkUrl= OidcIssuer= AllowedSources=",
+    ],
+)
+def test_what_goes_together_is_let_through(check: Check, parameters: str) -> None:
+    assert check(f"{FIRST} {parameters}").endswith("is new\n")
+
+
+def test_what_the_stack_has_counts(check: Check, aws: MotoAws, tmp_path: Path) -> None:
+    has = {"WkUrl": "https://webknossos.example.org", "WkOrganization": "lab", "OidcAudience": "zarrlink"}
+    name = deploy(aws, ["one", "two"], **has)
+    assert "WkUrl, WkOrganization, WkAdmins cannot be" in check("OidcAudience= WkUrl=", stack=name)
+    # What it could not be started with before, either.
+    assert "OidcIssuer, OidcAudience cannot be" in check("ResultDays=30", stack=name)
+    assert "two has to be among" in check(
+        "OidcAudience= RequesterPaysBuckets=two DataBucketArns=arn:aws:s3:::one-more", stack=name
+    )
+    good = "OidcIssuer=https://login.example.org WkUrl= WkOrganization= RequesterPaysBuckets=two"
+    assert check(good, stack=name).endswith("is updated\n")
+    assert written(tmp_path)["WkOrganization"] == ""
 
 
 @pytest.mark.parametrize("stack", ["", "a" * 33, "1lab", "my_lab", "a b"])

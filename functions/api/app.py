@@ -205,6 +205,8 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """API Gateway's event to its answer."""
     started = time.perf_counter()
     TALLY.begin()
+    # In every line of the request, that of a failure too.
+    LOGGER.append_keys(request_id=getattr(context, "aws_request_id", ""))
     answer, is_admitted = _answer(event, context)
     answer = carried(answer, "ask for less of it, such as one link or the links to one dataset")
     if is_admitted and event["path"].startswith(("/api/", "/data/")) and not is_of_link(event["path"]):
@@ -215,7 +217,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     LOGGER.info(
         "request",
         extra={
-            "request_id": getattr(context, "aws_request_id", ""),
             "method": event.get("httpMethod"),
             "route": event.get("resource"),
             "status": answer["statusCode"],

@@ -10,7 +10,8 @@ from aws_lambda_powertools.logging.utils import copy_config_to_registered_logger
 from aws_lambda_powertools.metrics import MetricUnit
 
 from zarrlink.aws_exports import LOG, ExportSteps
-from zarrlink.aws_parts import counted, starts
+from zarrlink.aws_parts import LazyClient, counted, starts
+from zarrlink.jobs.dynamodb import DynamoJobs
 from zarrlink.jobs.step_functions import attempt_of, sentence_of
 from zarrlink.settings import ExportSettings
 
@@ -19,6 +20,7 @@ LOGGER = Logger()
 METRICS = Metrics()
 STARTS = starts()
 STEPS = ExportSteps(SETTINGS)
+JOBS = DynamoJobs(LazyClient("dynamodb"), SETTINGS.jobs_table)
 # Lines of the package are JSON like any other.
 copy_config_to_registered_loggers(LOGGER, include={LOG.name})
 
@@ -44,7 +46,13 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             "error": error,
         },
     )
-    # Once for each: the machine itself comes here for every unit that failed. ABORTED is what somebody cancelled.
-    failed = found is not None and "detail" in event and error in ("FAILED", "TIMED_OUT")
-    METRICS.add_metric(name="JobsFailed", unit=MetricUnit.Count, value=int(failed))
+    # Once for each: the machine itself comes here for every unit that failed.
+    has_failed = found is not None and "detail" in event and error in ("FAILED", "TIMED_OUT") and _is_failure(*found)
+    METRICS.add_metric(name="JobsFailed", unit=MetricUnit.Count, value=int(has_failed))
     return {}
+
+
+def _is_failure(job_id: str, attempt: int) -> bool:
+    """Whether the job itself says so: an execution fails as well at a step of what somebody has cancelled meanwhile."""
+    job = JOBS.get(job_id)
+    return job is not None and job.attempt == attempt and job.state == "FAILURE"

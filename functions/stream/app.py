@@ -81,12 +81,17 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     started = time.perf_counter()
     TALLY.begin()
     request = request_of(event)
+    link_id, below = _told(request)
+    # In every line of the request, that of a failure too: the one tells which answer it was, the other what was asked for.
+    LOGGER.append_keys(
+        request_id=getattr(context, "aws_request_id", ""), link=hashlib.sha256(link_id.encode()).hexdigest()[:12]
+    )
     asked = _as_get(request) if SETTINGS.head_with_body else request
     response = sendable(LOOP.run_until_complete(_respond(asked)))
     answer = reply_of(response)
     # The gateway strips the body of what was asked by HEAD.
     sent = 0 if request.method == "HEAD" else len(response.body)
-    _note(request, response, sent, context, (time.perf_counter() - started) * 1000)
+    _note(request, below, response, sent, (time.perf_counter() - started) * 1000)
     TALLY.add_to(METRICS, response.status, sent)
     METRICS.add_metric(name="ColdStarts", unit=MetricUnit.Count, value=next(STARTS))
     return answer
@@ -128,15 +133,12 @@ def _as_get(request: Request) -> Request:
     return replace(request, method="GET", headers=headers)
 
 
-def _note(request: Request, response: Response, sent: int, context: Any, milliseconds: float) -> None:
+def _note(request: Request, below: str, response: Response, sent: int, milliseconds: float) -> None:
     """One line a request. The token is a secret: of the address only what comes after it, and a hash of the link's id."""
-    link_id, below = _told(request)
     reads = TALLY.reads()
     LOGGER.info(
         "request",
         extra={
-            "request_id": getattr(context, "aws_request_id", ""),
-            "link": hashlib.sha256(link_id.encode()).hexdigest()[:12],
             "method": request.method,
             "key": _shown_key(below, response),
             "status": response.status,

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +37,7 @@ _OWN = {
     ("cloudformation", "deploy"): {"--stack-name", "--template-file", "--parameter-overrides"},
     ("cloudformation", "wait"): {"--stack-name"},
     ("dynamodb", "wait"): {"--table-name"},
+    ("cloudfront", "create-invalidation"): {"--distribution-id", "--paths"},
 }
 # Its short forms of flags.
 _FLAGS = re.compile(r"--(no-)?")
@@ -78,6 +80,15 @@ def _of_line(line: str) -> Iterator[list[str]]:
             words.append(word.removeprefix(".venv/bin/"))
 
 
+def inline_commands(document: Path, program: str) -> Iterator[list[str]]:
+    """Those that stand in a sentence, with an option at least: what has none is only named."""
+    text = _BLOCK.sub("", document.read_text())
+    for found in re.findall(rf"`({program} [^`]*)`", text):
+        words = shlex.split(found)
+        if any(word.startswith("--") for word in words):
+            yield words
+
+
 def verbs_of_make() -> set[str]:
     return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
@@ -112,8 +123,11 @@ def _services() -> Any:
 
 
 def faults_of_aws(words: list[str]) -> list[str]:
-    """What of `aws ...` is no service, operation or option of it. Values are not looked at."""
+    """What of `aws ...` is no service, operation or option of it. Of values those are looked at that were wrong before."""
     _, service, operation, *rest = words
+    values = _faults_of_values(service, operation, dict(pairwise(rest)))
+    if values:
+        return values
     # Its `s3` is for people, and `s3api` what the service has.
     service = {"s3api": "s3"}.get(service, service)
     said = [word for word in rest if word.startswith("--")]
@@ -141,3 +155,18 @@ def faults_of_aws(words: list[str]) -> list[str]:
         for name in said
         if name not in known | _EVERYWHERE and _FLAGS.sub("", name, count=1) not in plain
     ]
+
+
+def _faults_of_values(service: str, operation: str, given: dict[str, str]) -> list[str]:
+    """`given`: each word with the one after it."""
+    found = []
+    # Names of functions are made by CloudFormation.
+    if service == "lambda" and not given.get("--function-name", "$").startswith(("$", "PRINTED")):
+        found.append(f"no function is called {given['--function-name']}")
+    # Without it the present command line takes text for base64.
+    if operation == "invoke" and "--payload" in given and given.get("--cli-binary-format") != "raw-in-base64-out":
+        found.append("lambda invoke with a payload needs --cli-binary-format raw-in-base64-out")
+    # CloudWatch takes a word of letters and digits; others have to be quoted, or are a pattern.
+    if not re.fullmatch(r"[A-Za-z0-9]+|\{.*\}|(\??(\w+|\"[^\"]+\") ?)+", given.get("--filter-pattern", "a")):
+        found.append(f"{given['--filter-pattern']} has to be quoted")
+    return found

@@ -116,7 +116,14 @@ def test_keys_that_cannot_be_read_are_a_failure_like_any_other(
         raise SourceUnavailable("secret: ThrottlingException")
 
     monkeypatch.setattr(api.function, "read_key_ring", unreadable)
-    assert call(api, "GET", "/api/datasets")[0] == 503
+    out = io.StringIO()
+    (handler,) = api.function.LOGGER.handlers
+    handler.setStream(out)
+    status, problem = call(api, "GET", "/api/datasets")
+    assert status == 503
+    failure, request = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert (failure["level"], failure["request_id"]) == ("ERROR", request["request_id"])
+    assert problem["instance"] in failure["message"]
 
 
 def answered(api: SimpleNamespace, method: str, path: str, **headers: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from builders.emf import emf_lines, total
 from builders.lambda_door import ENVIRONMENT, S3Objects, load_function, rest_event
 from builders.moto_aws import MotoAws
 from builders.wkw_files import LayerFiles, dataset, ramp
@@ -122,7 +123,8 @@ def test_a_link_is_answered_where_it_is_checked(stack: SimpleNamespace) -> None:
 
 
 @pytest.mark.parametrize("stack", ["cdn"], indirect=True)
-def test_past_the_cdn_there_is_nothing(stack: SimpleNamespace) -> None:
+def test_past_the_cdn_there_is_nothing(stack: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+    """Which is counted: a CDN that says another secret fails at nothing, and lets nobody in."""
     for function, path in (
         (stack.stream, f"{stack.pinned}/{CHUNK}"),
         (stack.stream, f"/u/{stack.link.id}/"),
@@ -132,8 +134,10 @@ def test_past_the_cdn_there_is_nothing(stack: SimpleNamespace) -> None:
         (stack.api, f"/data/zarr/{stack.dataset}/em/1/0.0.0.0"),
     ):
         for secret in (None, "", SECRET[1:]):
+            capsys.readouterr()
             reply = ask(stack, function, "GET", path, secret=secret, x_zarrlink_link=stack.link.id)
             assert (reply.status, reply.headers["cache-control"]) == (410, "no-store"), path
+            assert total(emf_lines(capsys.readouterr().out), "Refused") == 1, path
             assert reply.headers["access-control-allow-origin"] == "*"
         assert ask(stack, function, "GET", path, x_zarrlink_link=stack.link.id).status == 200, path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import os
@@ -136,6 +137,35 @@ def test_one_line_a_request_and_no_token_in_it(cloud: SimpleNamespace, capsys: p
     assert metrics["Served"] == [1.0]
     assert cloud.token not in json.dumps(lines)
     assert cloud.token[1:17] not in json.dumps(lines)
+
+
+def test_the_line_of_a_failure_names_its_request_and_its_link(
+    cloud: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the answer's `instance`: whoever shows that is told of the request."""
+    out = io.StringIO()
+    (handler,) = cloud.stream.LOGGER.handlers
+    handler.setStream(out)
+
+    def unreadable() -> None:
+        raise SourceUnavailable("secret: ThrottlingException")
+
+    monkeypatch.setattr(cloud.stream, "data_path", unreadable)
+    answer = call(cloud, "v3/em.zarr/zarr.json")
+    instance = json.loads(base64.b64decode(answer["body"]))["instance"]
+    failure, request = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert (failure["level"], request["level"]) == ("ERROR", "INFO")
+    assert instance in failure["message"]
+    hashed = hashlib.sha256(cloud.token[1:17].encode()).hexdigest()[:12]
+    for line in (failure, request):
+        assert (line["request_id"], line["link"]) == ("request-1", hashed)
+    assert cloud.token[1:17] not in out.getvalue()
+
+    # What is no link's is not called by the one before.
+    monkeypatch.undo()
+    cloud.stream.handler(rest_event(Request("GET", "/", {})), SimpleNamespace(aws_request_id="request-2"))
+    last = json.loads(out.getvalue().splitlines()[-1])
+    assert (last["request_id"], last["link"] == hashed) == ("request-2", False)
 
 
 def test_every_check_of_make_smoke_holds(cloud: SimpleNamespace) -> None:

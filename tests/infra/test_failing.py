@@ -45,6 +45,18 @@ def test_dead_letters_are_kept_as_long_as_sqs_keeps_anything(of_type: Any) -> No
         assert "QueueName" not in queue
 
 
+def test_queues_are_asked_over_tls_alone(template: dict[str, Any], of_type: Any) -> None:
+    refused = {}
+    for name, policy in of_type("AWS::SQS::QueuePolicy").items():
+        (queue,) = policy["Queues"]
+        statement = policy["PolicyDocument"]["Statement"][0]
+        assert statement["Resource"] == {"Fn::GetAtt": [queue["Ref"], "Arn"]}
+        assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "sqs:*")
+        assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        refused[queue["Ref"]] = template["Resources"][name].get("Condition")
+    assert refused == {name: template["Resources"][name].get("Condition") for name in of_type("AWS::SQS::Queue")}
+
+
 def test_every_function_ends(template: dict[str, Any], functions: dict[str, dict[str, Any]]) -> None:
     for name, function in functions.items():
         parameter = template["Parameters"][function["Timeout"]["Ref"]]

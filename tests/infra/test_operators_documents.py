@@ -16,7 +16,15 @@ from typing import Any
 
 import pytest
 
-from builders.documents import Block, blocks, commands, faults_of_aws, faults_of_zarrlink, verbs_of_make
+from builders.documents import (
+    Block,
+    blocks,
+    commands,
+    faults_of_aws,
+    faults_of_zarrlink,
+    inline_commands,
+    verbs_of_make,
+)
 from builders.emf import NAMES
 from builders.lambda_door import S3Objects
 from builders.moto_aws import REGION, MotoAws, moto_aws
@@ -29,7 +37,7 @@ from zarrlink_local.cloud import open_stack
 DEPLOY = ROOT / "docs" / "deploy.md"
 PAGES = [DEPLOY, ROOT / "docs" / "cdn.md", *sorted((ROOT / "docs" / "runbook").glob("*.md"))]
 # Of a shell or of a newcomer's machine.
-OTHERS = {"git", "cd", "curl", "date", "export", "for"}
+OTHERS = {"git", "cd", "curl", "date", "export", "for", "python3"}
 
 
 def all_commands(page: Path) -> Iterator[list[str]]:
@@ -58,6 +66,7 @@ def test_every_command_is_one_that_is_looked_at(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_commands_of_aws_and_zarrlink_exist(page: Path) -> None:
     faults = [fault for words in named(page, "aws") for fault in faults_of_aws(words)]
+    faults += [fault for words in inline_commands(page, "aws") for fault in faults_of_aws(words)]
     faults += [fault for words in named(page, "zarrlink") for fault in faults_of_zarrlink(words)]
     text = page.read_text()
     inline = [shlex.split(found) for found in re.findall(r"`(zarrlink [a-z-][^`]*)`", text)]
@@ -287,3 +296,38 @@ def test_what_does_not_exist_is_seen() -> None:
     assert faults_of_aws(found[0]) == ["no operation sqs no-such"]
     assert faults_of_aws(found[2]) == ["sqs purge-queue needs --queue-url"]
     assert faults_of_zarrlink(found[4]) == ["zarrlink links make: no command make"]
+
+
+@pytest.mark.parametrize(
+    ("command", "fault"),
+    [
+        ("lambda invoke --function-name zarrlink-link-sync answer.json", "no function is called zarrlink-link-sync"),
+        ("lambda invoke --function-name $sync --payload '{}' answer.json", "lambda invoke with a payload needs --cli"),
+        ("logs tail /aws/lambda/zarrlink-stream --filter-pattern damaged-source", "damaged-source has to be quoted"),
+    ],
+)
+def test_values_that_aws_would_refuse_or_misread_are_seen(tmp_path: Path, command: str, fault: str) -> None:
+    """In a sentence as in a block."""
+    page = tmp_path / "page.md"
+    page.write_text(f"Ask `aws {command}` for it; `aws configure` is only named.\n\n```sh\naws {command}\n```\n")
+    for found in (list(inline_commands(page, "aws")), named(page, "aws")):
+        (words,) = found
+        (seen,) = faults_of_aws(words)
+        assert seen.startswith(fault)
+
+
+def test_times_are_reckoned_in_a_way_that_every_shell_knows() -> None:
+    """`date -d` is GNU's alone."""
+    for page in PAGES:
+        assert [words for words in all_commands(page) if words[0] == "date" and words[1:] != ["+%s"]] == [], page
+
+
+@pytest.mark.parametrize("is_wrapped", [True, False])
+def test_the_event_of_a_dead_letter_is_what_the_function_takes(tmp_path: Path, is_wrapped: bool) -> None:
+    """Lambda wraps what a function failed at; EventBridge does not."""
+    event = {"detail": {"name": "0123456789abcdef01234567-1", "status": "FAILED"}}
+    letter = {"requestPayload": event, "responsePayload": {"errorType": "KeyError"}} if is_wrapped else event
+    (tmp_path / "letter.json").write_text(json.dumps(letter))
+    ((_, *words),) = named(ROOT / "docs" / "runbook" / "dead-letters.md", "python3")
+    subprocess.run([sys.executable, *words], cwd=tmp_path, check=True)
+    assert json.loads((tmp_path / "event.json").read_text()) == event

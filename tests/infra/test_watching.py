@@ -88,6 +88,41 @@ def test_an_alarms_sum_is_of_its_metrics(watching: dict[str, Any], edge_watching
             assert set(re.findall(r"\b[a-z][A-Za-z]*\b", re.sub(r"\$\{\w+\}", "", text))) == ids, name
 
 
+@pytest.mark.parametrize(
+    ("counts", "is_alarming"),
+    [
+        ({"refused": 60, "served": 40}, True),
+        ({"apiRefused": 60, "answered": 40}, True),
+        ({"refused": 99}, False),
+        ({"refused": 50, "served": 50}, False),
+        # A volume that is mostly empty is no outage.
+        ({"refused": 60, "absent": 300}, False),
+        ({"refused": 60, "dataServed": 30, "dataAbsent": 30}, False),
+    ],
+)
+def test_an_outage_that_answers_4xx_is_told(
+    watching: dict[str, Any], counts: dict[str, int], is_alarming: bool
+) -> None:
+    alarm = alarms(watching)["refused"]
+    share, *others = alarm["Metrics"]
+    words = {"IF": lambda is_so, then, other: then if is_so else other, "FILL": lambda value, other: value or other}
+    found = eval(share["Expression"], words, {it["Id"]: counts.get(it["Id"]) for it in others})
+    assert (found > alarm["Threshold"]) is is_alarming
+    assert (alarm["ComparisonOperator"], alarm["EvaluationPeriods"]) == ("GreaterThanThreshold", 3)
+
+
+def test_what_the_cdn_sends_is_measured_by_what_is_expected(
+    template: dict[str, Any], edge_watching: dict[str, Any]
+) -> None:
+    alarm = alarms(edge_watching)["edge-bytes"]
+    expression = alarm["Metrics"][0]["Expression"]["Fn::Sub"].replace("${EdgeGigabytesPerDay}", "1000")
+    assert eval(expression, {}, {"downloaded": 10**12}) == alarm["Threshold"]
+    assert edge_watching["Conditions"]["HasBytes"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "EdgeGigabytesPerDay"}, 0]}]}
+    assert edge_watching["Resources"]["Bytes"]["Condition"] == "HasBytes"
+    here, there = (it["Parameters"]["EdgeGigabytesPerDay"] for it in (template, edge_watching))
+    assert here["Default"] == there["Default"]
+
+
 def test_every_function_is_looked_at_when_lambda_ends_it(template: dict[str, Any], watching: dict[str, Any]) -> None:
     """Time, memory, a crash: none of our own metrics can tell of that."""
     found = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -58,6 +59,8 @@ def main() -> None:
     # Without --out, which says where and not what.
     command = "python benchmarks/run.py" + " --quick" * options.quick + (f" --only {names[0]}" if options.only else "")
     command += f" --rounds {options.rounds}" if options.rounds else ""
+    if "soak" in names and (minutes := os.environ.get("SOAK_MINUTES")):
+        command = f"SOAK_MINUTES={minutes} {command}"
     sections, measured = [], {}
     with TemporaryDirectory() as scratch:
         print("making the dataset", file=sys.stderr)

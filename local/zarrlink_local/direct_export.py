@@ -66,7 +66,7 @@ def export_to(target: Path, export: DirectExport, show: Callable[[float], None])
         with work_folder(target) as folder:
             job, store = _run(folder, target.name, export, show)
             made = [(store.path(job, suffix), path) for suffix, path in ((IDS_SUFFIX, table), ("", target))]
-            made = [(result, path) for result, path in made if result.exists()]
+            made = [(result, path) for result, path in made if path == target or result.exists()]
             for result, path in made:
                 _place(result, path, replaces=export.replaces)
     except FileNotFoundError as error:

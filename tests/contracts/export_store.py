@@ -39,11 +39,12 @@ class ExportStoreContract(ABC):
     def remains(self) -> list[str]:
         """All that lies anywhere: JOB/ATTEMPT/FILE of what is finished, whatever of the rest."""
 
-    def test_tidying_leaves_what_is_finished(self, store: ExportStore) -> None:
-        write(store, JOB, whole=True)
+    @pytest.mark.parametrize("name", ["box.ome.tif", ".hidden.tif", ".box.partial"])
+    def test_tidying_leaves_what_is_finished(self, store: ExportStore, name: str) -> None:
+        write(store, replace(JOB, file_name=name), whole=True)
         for _ in range(2):
             store.tidy(JOB.id, 1)
-            assert self.remains() == [f"{JOB.id}/1/box.ome.tif", f"{JOB.id}/1/box.ome.tif.ids.csv"]
+            assert self.remains() == [f"{JOB.id}/1/{name}", f"{JOB.id}/1/{name}.ids.csv"]
 
     def test_removing_leaves_nothing(self, store: ExportStore) -> None:
         write(store, JOB, whole=True)

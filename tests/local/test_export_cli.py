@@ -143,6 +143,12 @@ def test_a_whole_layer(capsys: Any, source: Any, tmp_path: Path) -> None:
         assert "/zarr/" not in (file.ome_metadata or ""), "a link's address is a secret"
 
 
+def test_a_file_may_have_a_hidden_name(capsys: Any, source: Any, tmp_path: Path) -> None:
+    result = export(capsys, "ome-tiff", source("mouse"), "e m", tmp_path / ".a.ome.tif", "--json")
+    assert written(result) == [".a.ome.tif"]
+    assert [path.name for path in tmp_path.iterdir()] == [".a.ome.tif"]
+
+
 def test_a_box_lies_where_it_does_in_the_dataset(capsys: Any, source: Any, tmp_path: Path) -> None:
     options = ("--bbox", "51,21,10,31,20,5", "--mag", "2-2-1", "--compression", "none", "--levels", "2")
     assert export(capsys, "ome-tiff", source("mouse"), "e m", tmp_path / "a.tif", *options).status == 0

@@ -31,10 +31,10 @@ class FolderStore:
         return ScratchFolder(self._attempt(job.id, job.attempt) / ".scratch")
 
     def tidy(self, job_id: str, attempt: int) -> None:
-        # What is not finished is hidden.
+        # What is not finished lies in hidden folders; a result is a file, which may have a hidden name as well.
         with suppress(FileNotFoundError):
             for path in list(self._attempt(job_id, attempt).iterdir()):
-                if path.name.startswith("."):
+                if path.name.startswith(".") and path.is_dir():
                     self._drop(path, job_id, attempt)
 
     def remove(self, job_id: str, attempt: int) -> None:

@@ -230,3 +230,21 @@ def test_a_result_outlives_a_store_that_cannot_be_asked(bench: Bench, monkeypatc
     bench.work.fail(job.id, 1, "no")
     assert done
     assert (bench.state(job), bench.left()) == ("SUCCESS", bench.results(job))
+
+
+def test_what_fails_first_is_told_although_nothing_can_be_cleared(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = bench.job()
+    asyncio.run(bench.work.plan(job.id, 1))
+
+    def down(*_: Any) -> None:
+        raise FULL
+
+    def broken(*_: Any) -> None:
+        monkeypatch.setattr(SqliteJobs, "get", down)
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(FileParts, "put", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        asyncio.run(bench.work.unit(job.id, 1, 0))

@@ -185,8 +185,12 @@ class ExportWork:
         """Around a step: what it wrote of an attempt that is over goes. `last`: it ends well where the attempt has."""
         try:
             yield
-        except Exception:
-            self.clean(job_id, attempt)
+        except Exception as error:
+            try:
+                self.clean(job_id, attempt)
+            except SourceUnavailable:
+                # What failed first says more, and may be final. Whoever ends the attempt clears it away.
+                raise error from None
             if not last or not self._has_succeeded(job_id, attempt):
                 raise
 

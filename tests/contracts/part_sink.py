@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import threading
 import zlib
 from abc import ABC, abstractmethod
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -147,17 +145,4 @@ class PartSinkContract(ABC):
         sink.complete(first, parts[0])
         sink.complete(second, parts[1])
         assert self.visible() == BIG + LAST
-        assert self.remains() == []
-
-    def test_many_that_complete_it_at_once_make_one_object(self, sink: PartSink) -> None:
-        upload, together = sink.begin(), threading.Barrier(8)
-        parts = [put(sink, upload, number, data) for number, data in enumerate((BIG, OTHER, BIG, SMALL, LAST), 1)]
-
-        def complete(_: int) -> None:
-            together.wait(30)
-            sink.complete(upload, parts)
-
-        with ThreadPoolExecutor(together.parties) as threads:
-            assert list(threads.map(complete, range(together.parties))) == [None] * together.parties
-        assert self.visible() == BIG + OTHER + BIG + SMALL + LAST
         assert self.remains() == []

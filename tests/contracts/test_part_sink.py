@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 from builders.moto_aws import MotoAws, moto_aws
 from builders.moto_parts import multipart_as_s3
 from contracts.export_store import JOB, ExportStoreContract, write
-from contracts.part_sink import BIG, LAST, LEAST, PartSinkContract, put
+from contracts.part_sink import BIG, LAST, LEAST, OTHER, SMALL, PartSinkContract, put
 from contracts.scratch import ScratchContract
 from zarrlink.errors import ExportFailed, SourceUnavailable, UploadGone
 from zarrlink.exports.part_files import FileParts
@@ -130,6 +132,20 @@ class TestFileParts(PartSinkContract):
                 parts.append(sink.put(upload, number, file, len(part), zlib.crc32(part)))
         sink.complete(upload, parts)
         assert self.visible() == b"".join(data)
+
+    def test_many_that_complete_it_at_once_make_one_object(self, sink: PartSink) -> None:
+        """Of files: moto itself is not safe for threads here."""
+        upload, together = sink.begin(), threading.Barrier(8)
+        parts = [put(sink, upload, number, data) for number, data in enumerate((BIG, OTHER, BIG, SMALL, LAST), 1)]
+
+        def complete(_: int) -> None:
+            together.wait(30)
+            sink.complete(upload, parts)
+
+        with ThreadPoolExecutor(together.parties) as threads:
+            assert list(threads.map(complete, range(together.parties))) == [None] * together.parties
+        assert self.visible() == BIG + OTHER + BIG + SMALL + LAST
+        assert self.remains() == []
 
     def test_a_part_that_is_longer_than_was_said_is_not_taken(self, sink: PartSink) -> None:
         upload = sink.begin()

@@ -123,6 +123,12 @@ def export(capsys: Any, kind: str, named: tuple[str, ...], layer: str, target: P
     return Result(capsys, "export", kind, name, layer, "-o", target, "--workers", 1, *state, *options)
 
 
+def heeding_signals() -> None:
+    """As from a terminal: what a script starts in the background, or nohup, ignores these."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def revoke_all(machine: Machine) -> None:
     for found in machine.links.of_owner(None):
         machine.links.revoke(found.id, None, 1)
@@ -371,7 +377,10 @@ def test_whoever_ends_it_leaves_no_worker_and_no_file(tmp_path: Path, number: si
     code = "from zarrlink_local.cli import main; main()"
     command = ["export", "ome-tiff", "mouse", "em", "-o", tmp_path / "out/a.tif", "--state", machine.file.path]
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", code, *map(str, command)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=heeding_signals,  # noqa: PLW1509 (no threads of ours hold a lock here)
     )
     parts = until(lambda: list((tmp_path / "out").glob(".*/results/*/*/.a.tif.*/*")))
     started = workers(process.pid)
@@ -400,7 +409,11 @@ def test_ctrl_c_while_workers_start_is_told_by_none_of_them(machine: Machine, tm
     code = "from zarrlink_local.cli import main; main()"
     command = ["export", "ome-tiff", "mouse", "e m", "-o", tmp_path / "a.tif", "--state", machine.file.path]
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, command)], stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", code, *map(str, command)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heeding_signals,  # noqa: PLW1509 (no threads of ours hold a lock here)
     )
     until(lambda: workers(process.pid))
     # To all of the terminal's processes.

@@ -199,7 +199,7 @@ def test_of_many_chunks_the_last_ones_are_looked_at_too(tmp_path: Path) -> None:
     job, work, planned = exports.begin()
     kept = last.read_bytes()
     last.unlink()
-    with pytest.raises(ExportFailed, match=r"^em/1/c/11/24/37 was replaced"):
+    with pytest.raises(ExportFailed, match=r"^em/1/c/11/24/37 was removed"):
         exports.do_units(job, work, planned)
     last.write_bytes(kept)
     assert uuid_of(exports.finished()) != uuid_of(first)

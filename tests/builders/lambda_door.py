@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
-import sys
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +12,7 @@ from typing import Any
 from obstore.store import S3Store
 
 from builders.door import Backend
+from builders.modules import load_module
 from builders.moto_aws import REGION, MotoAws, fixed_credentials
 from zarrlink.aws_tables import CATALOGUE, LINKS
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
@@ -150,21 +149,11 @@ def response_of(answer: dict[str, Any], *, head: bool) -> Response:
 
 def load_function(name: str) -> ModuleType:
     """A function's module, freshly imported under a name of its own; its environment must be set."""
-    spec = importlib.util.spec_from_file_location(f"function_{name}", FUNCTIONS / name / "app.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_module(f"function_{name}", FUNCTIONS / name / "app.py")
 
 
 def suite_of(suite: str) -> dict[str, Any]:
     """Everything in a test module (its path below tests/), to be run again elsewhere."""
     path = Path(__file__).parents[1] / suite
-    spec = importlib.util.spec_from_file_location(f"again_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_module(f"again_{path.stem}", path)
     return {name: value for name, value in vars(module).items() if not name.startswith("__")}

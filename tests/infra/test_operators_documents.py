@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -27,6 +26,7 @@ from builders.documents import (
 )
 from builders.emf import NAMES
 from builders.lambda_door import S3Objects
+from builders.modules import load_module
 from builders.moto_aws import REGION, MotoAws, moto_aws
 from builders.moto_stack import deploy, environment
 from builders.template import ROOT
@@ -222,14 +222,7 @@ def test_what_memory_buys_is_reckoned_as_it_says(template: dict[str, Any], cost:
 @pytest.fixture
 def cost() -> ModuleType:
     """benchmarks/cost.py, which reckons docs/cost.md."""
-    spec = importlib.util.spec_from_file_location("cost_of_documents", ROOT / "benchmarks" / "cost.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Where dataclasses look for the names of their fields' types.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_module("cost_of_documents", ROOT / "benchmarks" / "cost.py")
 
 
 @pytest.fixture

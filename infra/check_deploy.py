@@ -42,7 +42,8 @@ _UNKNOWN: Final = "ValidationError"
 
 def main() -> None:
     if len(sys.argv) != 4:
-        sys.exit(__doc__)
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
     stack, architecture, file = sys.argv[1:]
     try:
         check_name(stack)

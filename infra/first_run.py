@@ -18,7 +18,8 @@ from zarrlink_local.machine import now_ms
 
 def main() -> None:
     if len(sys.argv) != 3:
-        sys.exit(__doc__)
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
     stack, name = sys.argv[1:]
     if not name:
         print("first_run: say who the first user is: make first-user NAME=ann", file=sys.stderr)

@@ -38,7 +38,8 @@ Row = Mapping[str, Any]
 
 def main() -> None:
     if len(sys.argv) < 4:
-        sys.exit(__doc__)
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
     stack, table, copy, *ids = sys.argv[1:]
     try:
         for line in restore(stack, table, copy, ids):

@@ -35,7 +35,8 @@ _EXPIRES_MS: Final = 900_000
 
 def main() -> None:
     if len(sys.argv) != 3:
-        sys.exit(__doc__)
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
     stack, dataset = sys.argv[1:]
     try:
         failed = check(open_stack(stack), dataset)

@@ -144,7 +144,11 @@ CERTIFICATE = "CdnCertificateArn=arn:aws:acm:us-east-1:123456789012:certificate/
             "theirs has to be among DataBucketArns",
         ),
         ("RequesterPaysBuckets=open-data", "RequesterPaysBuckets, DataBucketArns", "open-data has to be among"),
-        ("UploadLimit=8192", "UploadLimit, ImportScratch", "10240 MiB of scratch space hold an upload of 5120"),
+        (
+            "UploadLimit=5120 ImportScratch=10000",
+            "UploadLimit, ImportScratch",
+            "10000 MiB of scratch space hold an upload of 5000",
+        ),
         ("ImportScratch=4096", "UploadLimit, ImportScratch", "4096 MiB of scratch space hold an upload of 2048"),
     ],
 )

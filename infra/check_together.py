@@ -26,8 +26,7 @@ def check_together(values: Values) -> None:
     for names, read in _READ:
         try:
             read(values)
-        # Some of the standard library's own come through from addresses that are none.
-        except (InvalidRequest, ValueError) as error:
+        except InvalidRequest as error:
             raise _cannot(names, str(error)) from error
     for one, other, why in _PAIRS:
         if values[one] and not values[other]:

@@ -261,7 +261,7 @@ def test_every_hour_the_store_is_made_what_the_tables_say(site: Site) -> None:
     made = [site.add(number) for number in range(60)]
     # Every event was lost.
     site.links.revoke(made[0].id, None, 7)
-    assert site.function.handler({"source": "aws.events"}, CONTEXT) == {"mended": 62, "left_out": 0}
+    assert site.function.handler({"source": "aws.events"}, CONTEXT) == {"mended": 62, "left_out": 0, "damaged": 0}
     meant = site.store.entries()
     assert meant[f"l:{made[0].id}"] == "-"
     assert len(meant) == 62

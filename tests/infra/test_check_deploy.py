@@ -126,7 +126,7 @@ CERTIFICATE = "CdnCertificateArn=arn:aws:acm:us-east-1:123456789012:certificate/
         ("WkOrganization=lab", "WkUrl, WkOrganization, WkAdmins", "say its address as well"),
         ("WkAdmins=true", "WkUrl, WkOrganization, WkAdmins", "say its address as well"),
         ("WkUrl=https://u:p@host", "WkUrl, WkOrganization, WkAdmins", "such as https://host"),
-        ("WkUrl=https://[x", "WkUrl, WkOrganization, WkAdmins", "Invalid IPv6 URL"),
+        ("WkUrl=https://[x", "WkUrl, WkOrganization, WkAdmins", "such as https://host"),
         ("UiOrigins=https://*.example.org", "UiOrigins", "is not the origin of a UI"),
         ("UiOrigins=https://u@host", "UiOrigins", "is not the origin of a UI"),
         ("UiOrigins=https://ui.example.org,https://host:", "UiOrigins", "is not the origin of a UI"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -17,6 +18,12 @@ from zarrlink.errors import InvalidRequest, SignInUnavailable
 MAX_BYTES: Final = 2**18
 TIMEOUT_S: Final = 5.0
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+_LARGEST_PORT: Final = 65535
+# No user, query or fragment; a path of any printable letters.
+_ADDRESS: Final = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])"
+    r"(?::(?P<port>[0-9]{1,5}))?(?:/[!$->@-~]*)?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +36,14 @@ class Answer:
 
 def check_address(url: str, what: str) -> str:
     """The address of a server without a slash at its end. Raises InvalidRequest unless nobody can listen on the way to it."""
-    parts = urlsplit(url)
-    is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-    if not is_safe or not parts.hostname or parts.username is not None or parts.query or parts.fragment:
-        raise InvalidRequest(f"{what} is an address such as https://host, not {url[:80]!r}; http only on loopback")
+    found = _ADDRESS.fullmatch(url)
+    if (
+        found is None
+        or (found["scheme"] == "http" and found["host"].strip("[]") not in _LOOPBACK)
+        or int(found["port"] or 0) > _LARGEST_PORT
+    ):
+        # Without what was given: it may hold a password.
+        raise InvalidRequest(f"{what} is an address such as https://host, with no user or query; http only on loopback")
     return url.rstrip("/")
 
 

@@ -120,7 +120,7 @@ class Storm:
             return "right"
         if form is None:
             # JSON has no checksum: a digit that was flipped on its way may be another digit. Geometry is held by the link.
-            return self._document(address, right, body)
+            return self._document(address, right, body) if status == 200 else "a part of other words"
         if status == 200:
             return self._judge(address, form, body, since)
         return self._judge_part(address, form, body, start, headers, since)
@@ -229,6 +229,9 @@ class Storm:
             refused = self._refused(address, status, since)
             if refused:
                 return refused
+            if len(body) != length:
+                # A file that was cut off says that it ends there. Readers know how much they have asked for.
+                return "of another length"
             try:
                 seen = decode(body, form)
             except Refused:

@@ -32,6 +32,7 @@ from zarrlink.overlay_chunks import PLANS_BYTES, PlanCache
 from zarrlink.packed_blocks import CACHE_BYTES, PageCache
 from zarrlink.sources.bare import describe_bare
 from zarrlink.sources.permission import AllowedSources
+from zarrlink.storage.documents import read_document
 from zarrlink.storage.interface import ByteSource
 from zarrlink.view import View
 
@@ -293,10 +294,7 @@ def find_layer(description: DatasetDescription, name: str) -> LayerDescription:
 async def _read_description(
     source: ByteSource, record: DatasetRecord
 ) -> tuple[tuple[Witness, ...], DatasetDescription]:
-    try:
-        blob = await source.read(datasource.FILE_NAME, ByteRange(0, datasource.MAX_BYTES + 1))
-    except RangeNotSatisfiable as error:
-        raise CorruptFile("the dataset's description is empty", key=datasource.FILE_NAME) from error
+    blob = await read_document(source, datasource.FILE_NAME, datasource.MAX_BYTES)
     if blob is None:
         bare = await describe_bare(source, name=record.name)
         if bare is None:

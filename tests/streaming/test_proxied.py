@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ import pytest
 from builders.door import Door, header
 from builders.foreign_arrays import BLOSC_V2, LITTLE, numbered, write_zarr2, write_zarr3
 from builders.foreign_datasets import ONE, assert_served, describe, door_on, entry
+from zarrlink.byte_range import ByteRange
 from zarrlink.decoded_chunks import DecodedChunks
 from zarrlink.errors import SourceUnavailable
 from zarrlink.formats.shard_index import index_bytes
 from zarrlink.proxied_chunks import ProxiedChunks
 from zarrlink.storage.files import LocalFiles
+from zarrlink.storage.interface import Blob
 
 SHAPE, SIZE = (16, 16, 32), (32, 16, 16)
 ZSTD = {"name": "zstd", "configuration": {"level": 1, "checksum": False}}
@@ -240,6 +243,26 @@ def test_a_store_that_fails_is_no_fill_value(door: Door, form: str) -> None:
         door.get(path, range="bytes=0-5"),
     ):
         assert answer.status == 503
+
+
+def test_an_object_that_ends_before_what_was_asked_for_is_damage(
+    door: Door, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a store says that was cut off in between: no bytes from there on, of an object that is no longer."""
+    if form == "raw":
+        pytest.skip("a raw chunk has one length alone")
+    path, read = key(dialects(form)[0], 0, 0, 0), LocalFiles.read
+
+    async def cut(self: LocalFiles, key: str, part: ByteRange | None = None, **options: Any) -> Blob | None:
+        blob = await read(self, key, part, **options)
+        assert blob is not None
+        assert part is not None
+        return replace(blob, data=b"", object_bytes=part.start)
+
+    assert door.get(path).status == 200
+    monkeypatch.setattr(LocalFiles, "read", cut)
+    for wanted in ("bytes=20-", "bytes=20-29"):
+        assert door.get(path, range=wanted).status == 502
 
 
 def test_a_replaced_chunk_is_another_one(tmp_path: Path, door: Door, form: str) -> None:

@@ -15,14 +15,14 @@ from zarrlink.arrays.stored import StoredArray, key_in, stored_array, stored_vol
 from zarrlink.arrays.stores import Stores
 from zarrlink.arrays.volume import Volume
 from zarrlink.arrays.volumes import TensorstoreVolume
-from zarrlink.byte_range import ByteRange
-from zarrlink.errors import CorruptFile, InvalidRequest, RangeNotSatisfiable, UnsupportedLayer
+from zarrlink.errors import CorruptFile, InvalidRequest, UnsupportedLayer
 from zarrlink.formats import source_n5, source_precomputed, source_zarr
 from zarrlink.formats.datasource import LayerDescription, MagDescription
 from zarrlink.formats.source_n5 import N5Array
 from zarrlink.formats.source_precomputed import PrecomputedScale, PrecomputedVolume
 from zarrlink.formats.source_zarr import ZarrArray
 from zarrlink.sources.permission import Address
+from zarrlink.storage.documents import read_document
 from zarrlink.storage.interface import ByteSource
 
 __all__ = ["OpenArray", "StoredArray", "Stores", "Volume", "open_array"]
@@ -102,14 +102,13 @@ async def _open_folder(
         return None
     name, limit = _metadata(described.data_format)
     key = key_in(folder, name)
-    document = await _read(source, key, limit)
+    document = await read_document(source, key, limit)
     if document is None:
         return None
-    data, etag = document
-    stored = stored_array(described, mag, _parse(described.data_format, data, key), folder, key)
+    stored = stored_array(described, mag, _parse(described.data_format, bytes(document.data), key), folder, key)
     driver = {"zarr": "zarr", "zarr3": "zarr3", "n5": "n5"}[described.data_format]
     spec = {"driver": driver, "kvstore": stores.spec(address, folder), "metadata": _document(stored)}
-    return await _opened(spec, stored, source, {key: etag}, stores)
+    return await _opened(spec, stored, source, {key: document.etag}, stores)
 
 
 async def _open_scale(
@@ -122,11 +121,10 @@ async def _open_scale(
     stores: Stores,
 ) -> OpenArray | None:
     """The scale of a volume whose `info` has the key `info`; None where there is no such file, or no such scale."""
-    document = await _read(source, info, source_precomputed.MAX_BYTES)
+    document = await read_document(source, info, source_precomputed.MAX_BYTES)
     if document is None:
         return None
-    data, etag = document
-    volume: PrecomputedVolume = source_precomputed.parse_info(data, key=info)
+    volume: PrecomputedVolume = source_precomputed.parse_info(bytes(document.data), key=info)
     scale = volume.scale(scale_key)
     if scale is None:
         return None
@@ -137,7 +135,7 @@ async def _open_scale(
         "multiscale_metadata": volume.document,
         "scale_metadata": scale.document,
     }
-    return await _opened(spec, stored, source, {info: etag}, stores)
+    return await _opened(spec, stored, source, {info: document.etag}, stores)
 
 
 async def _opened(
@@ -154,14 +152,6 @@ async def _opened(
     return OpenArray(
         stored, TensorstoreVolume(stored, opened, source, stores), source, witnesses, stores.reads_parts(source)
     )
-
-
-async def _read(source: ByteSource, key: str, limit: int) -> tuple[bytes, str] | None:
-    try:
-        blob = await source.read(key, ByteRange(0, limit + 1))
-    except RangeNotSatisfiable as error:
-        raise CorruptFile("the metadata of an array are empty", key=key) from error
-    return None if blob is None else (bytes(blob.data), blob.etag)
 
 
 def _metadata(data_format: str) -> tuple[str, int]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from zarrlink.byte_range import ByteRange
-from zarrlink.errors import CorruptFile, RangeNotSatisfiable
 from zarrlink.formats import source_zarr
 from zarrlink.formats.json_values import Json, parse_object
 from zarrlink.formats.source_zarr import ZarrArray
+from zarrlink.storage.documents import read_document
 from zarrlink.storage.interface import ByteSource
 
 _V3: Final = source_zarr.document_name(3)
@@ -25,12 +24,9 @@ class Documents:
     async def read(self, key: str, max_bytes: int) -> bytes | None:
         """The bytes of a document, at most one more than `max_bytes`; None where there is none.
 
-        Raises CorruptFile where it is empty, SourceUnavailable.
+        Raises CorruptFile where it is empty, SourceChanged, SourceUnavailable.
         """
-        try:
-            blob = await self._source.read(key, ByteRange(0, max_bytes + 1))
-        except RangeNotSatisfiable as error:
-            raise CorruptFile("a document of metadata is empty", key=key) from error
+        blob = await read_document(self._source, key, max_bytes)
         if blob is None:
             return None
         self.witnesses[key] = blob.etag

@@ -1,4 +1,4 @@
-"""AWS on this machine: LocalStack as one process group, started and ended by its id. It holds nothing that outlives it."""
+"""AWS on this machine: LocalStack, started and ended by its id, with all that it starts. It holds nothing that outlives it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from zarrlink.errors import InvalidRequest
+from zarrlink_local import emulated_processes
 
 LOOPBACK: Final = "127.0.0.1"
 # The first is where pytest-localstack looks, and nowhere else.
@@ -56,17 +58,22 @@ class EmulatedAws:
     """`home`: where its log lies, and all that it writes; made when it starts, removed when it ends."""
 
     def __init__(self, home: Path) -> None:
-        self.home = home.absolute()
+        # Resolved: its processes are known by it, whichever way leads there.
+        self.home = home.resolve()
+        # TMPDIR of LocalStack, and of all that it starts.
+        self.tmp = self.home / "tmp"
         self.log = self.home / "localstack.log"
         self._note = self.home / "process.json"
-        # Where it was this object that started it.
+        # Where it was this object that started them.
         self._process: subprocess.Popen[bytes] | None = None
+        self._watcher: subprocess.Popen[bytes] | None = None
 
     def start(self, programs: Programs) -> bool:
         """Have it answer. False where it does so already. Raises InvalidRequest with what is in the way."""
         if self.process_group() is not None:
             self._wait_until_it_answers(None)
             return False
+        self._end_what_is_left()
         for port in (PORT, DOOR_PORT):
             with socket.socket() as found:
                 if found.connect_ex((LOOPBACK, port)) == 0:
@@ -79,8 +86,8 @@ class EmulatedAws:
         self.home.mkdir(mode=0o700, parents=True)
         self.log.touch(mode=0o600)
         (self.home / _OURS).touch()
-        for folder in ("tmp", "user"):
-            (self.home / folder).mkdir()
+        for folder in (self.tmp, self.home / "user"):
+            folder.mkdir()
         with self.log.open("wb") as out:
             self._process = process = subprocess.Popen(  # noqa: S603 (our own words)
                 [programs.localstack.absolute(), "-m", _MODULE],
@@ -89,7 +96,17 @@ class EmulatedAws:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                # A group of its own, in which the functions run as well: one id ends them all, and Ctrl-C does not.
+                # A group of its own, which Ctrl-C does not reach.
+                start_new_session=True,
+            )
+            # Functions have groups of their own, and would outlive a LocalStack that is killed.
+            self._watcher = subprocess.Popen(  # noqa: S603 (our own words)
+                [sys.executable, "-I", emulated_processes.__file__, self.tmp, str(process.pid)],
+                env={"TMPDIR": str(self.tmp)},
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         self._note.write_text(json.dumps({"process_group": process.pid}))
@@ -101,21 +118,34 @@ class EmulatedAws:
         return True
 
     def stop(self) -> bool:
-        """End it and remove all it wrote. False where it does not run."""
+        """End it, with all that it started, and remove all it wrote. False where there was nothing of it."""
         group = self.process_group()
         if group is not None:
             _end(group)
-        if self._process is not None:
-            self._process.poll()
-            self._process = None
+        had_any = self._end_what_is_left() or group is not None or self._note.exists()
         self._clear()
-        return group is not None
+        return had_any
+
+    def _end_what_is_left(self) -> bool:
+        """Where LocalStack runs no longer: functions that it left, and the watcher that would end a new one's. False if there is none.
+
+        Raises InvalidRequest for a folder that is not of its making.
+        """
+        self._refuse_another_folder()
+        had_any = emulated_processes.end_all_in(self.tmp)
+        for process in (self._process, self._watcher):
+            if process is not None:
+                process.wait()
+        self._process = self._watcher = None
+        return had_any
 
     def _clear(self) -> None:
-        """Raises InvalidRequest for a folder that is not of its making."""
+        self._refuse_another_folder()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+    def _refuse_another_folder(self) -> None:
         if self.home.exists() and any(self.home.iterdir()) and not (self.home / _OURS).exists():
             raise InvalidRequest(f"{self.home} is not a folder of LocalStack's, and is left as it is: name another")
-        shutil.rmtree(self.home, ignore_errors=True)
 
     def process_group(self) -> int | None:
         """Its id, where it runs: an id that was handed to another program since is not ended."""
@@ -124,6 +154,8 @@ class EmulatedAws:
         except FileNotFoundError:
             return None
         _reap(group)
+        if emulated_processes.PROC.is_dir():
+            return group if emulated_processes.works_in(group, self.tmp) else None
         run = subprocess.run(["ps", "-o", "command=", "-p", str(group)], capture_output=True, text=True, check=False)  # noqa: S603, S607 (a number)
         return group if _MODULE in run.stdout else None
 
@@ -137,7 +169,7 @@ class EmulatedAws:
             "HOME": str(self.home / "user"),
             "FILESYSTEM_ROOT": str(self.home / "files"),
             "LOCALSTACK_VOLUME_DIR": str(self.home / "volume"),
-            "TMPDIR": str(self.home / "tmp"),
+            "TMPDIR": str(self.tmp),
             # It asks nobody else for anything.
             "SKIP_SSL_CERT_DOWNLOAD": "1",
             "DISABLE_EVENTS": "1",

@@ -68,10 +68,12 @@ class Deployment:
         command += ["--resolve-s3", "--no-confirm-changeset"]
         command += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
         command += ["--no-fail-on-empty-changeset", "--no-progressbar", "--parameter-overrides", *self._parameters()]
+        # SAM leaves empty folders behind.
+        variables = environment({"TMPDIR": str(self._aws.tmp)})
         with self._log.open("w") as out:
             try:
                 run = subprocess.run(  # noqa: S603 (our own words)
-                    command, env=environment(), stdout=out, stderr=subprocess.STDOUT, check=False, timeout=LIMIT_S
+                    command, env=variables, stdout=out, stderr=subprocess.STDOUT, check=False, timeout=LIMIT_S
                 )
             except subprocess.TimeoutExpired as error:
                 raise InvalidRequest(f"sam deploy does not come to an end; {self._way_out()}") from error

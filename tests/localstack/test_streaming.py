@@ -19,6 +19,7 @@ from builders.emf import emf_lines, total
 from zarrlink.links.dynamodb import DynamoLinks
 from zarrlink.links.model import Link
 from zarrlink.view import View
+from zarrlink_local.emulated_deployment import BUCKET
 
 _CONCURRENT = 8
 
@@ -148,6 +149,14 @@ def test_pages_of_other_origins_read_links_as_through_api_gateway(deployed: Any,
     before = deployed.ask("OPTIONS", f"{mouse.link}v3/em.zarr/zarr.json", headers=asked)
     assert (read.status_code, before.status_code) == (200, 204)
     assert {one.headers["access-control-allow-origin"] for one in (read, before)} == {"*"}
+
+
+@pytest.mark.usefixtures("mouse")
+def test_objects_lie_where_localstack_keeps_everything() -> None:
+    """For its user alone, and until it ends: its own place for them is one for everybody on this machine, and stays."""
+    home = Path(".zarrlink/localstack")
+    assert home.stat().st_mode & 0o777 == 0o700
+    assert (home / "tmp" / "s3" / BUCKET).is_dir()
 
 
 def test_nothing_listens_beyond_this_machine(deployed: Any) -> None:

@@ -48,7 +48,7 @@ class Emulator:
         words += ["--runtime-interface-emulator-address", f"{_LOOPBACK}:{self._port}"]
         words += ["--runtime-api-address", f"{_LOOPBACK}:{inner}"]
         with self._log.open("wb") as out:
-            # In LocalStack's process group: whoever ends that ends this.
+            # It ends what it runs, which has a process group of its own, when it is asked to end. TMPDIR tells whose both are.
             self._process = subprocess.Popen(  # noqa: S603 (words of the deployment's own)
                 [*words, *runs],
                 cwd=folder,

@@ -6,7 +6,9 @@ import dataclasses
 import io
 import json
 import os
+import tempfile
 from functools import partial, partialmethod
+from pathlib import Path
 from typing import Any, Final
 
 from localstack.runtime import hooks
@@ -82,6 +84,14 @@ def honour_log_groups() -> None:
         return str(environment.function_version.config.logging_config.get("LogGroup") or own_name(environment))
 
     ExecutionEnvironment.get_log_group_name = log_group
+
+
+@hooks.on_infra_start()  # type: ignore[untyped-decorator]  # as above
+def keep_objects_in_tmpdir() -> None:
+    """S3 has one folder in /tmp for everybody on this machine, which stays: the first user's, that no other may write."""
+    from localstack.services.s3 import provider
+
+    provider.DEFAULT_S3_TMP_DIR = str(Path(tempfile.gettempdir()) / "s3")
 
 
 @hooks.on_infra_start()  # type: ignore[untyped-decorator]  # as above

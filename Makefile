@@ -207,7 +207,7 @@ build-aws: setup-aws edge ## build layers and functions for both processors, and
 # AWS_REGION first. Parameters go by a file: in words SAM refuses empty values, and cuts others at their spaces.
 deploy: export PARAMETERS ?=
 deploy: setup ## deploy to your AWS account (PARAMETERS="DataBucketArns=arn:aws:s3:::my-volumes"; STACK=zarrlink; ARCH=x86_64)
-	@$(BIN)/python infra/check_deploy.py "$(or $(STACK),zarrlink)" "$(ARCH)" .aws-sam/parameters.yaml
+	@$(BIN)/python infra/check_deploy.py "$(or $(STACK),zarrlink)" "$(if $(filter file,$(origin ARCH)),,$(ARCH))" .aws-sam/parameters.yaml
 	@$(MAKE) --no-print-directory build-aws ARCHS=$(ARCH)
 	$(if $(AWS_REGION),AWS_DEFAULT_REGION=$(AWS_REGION)) $(SAM) deploy --config-file $(CURDIR)/samconfig.toml \
 	  --template-file .aws-sam/$(ARCH)/template.yaml --stack-name "$(or $(STACK),zarrlink)" \

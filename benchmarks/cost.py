@@ -22,13 +22,16 @@ PRICES = {
     "s3": ("S3, 1 million GETs", 0.40),
     "row": ("DynamoDB, 1 million reads on demand (where there is no CDN)", 0.125),
     "log": ("CloudWatch Logs, 1 GB written", 0.50),
+    "trace": ("X-Ray, 1 million traces", 5.00),
 }
 FUNCTION_RUNS = 2  # on the way in, and on the way out
 STORE_READS = 2  # the key and the link
 LAMBDA_GB = 1769 / 1024
 # For S3, and the link's row where it is read: assumed. What the processor does comes on top.
 WAITING_S = 0.050
-LOG_GB = 1e6 * 1000 / GB  # of a million requests, a line of 1 kB each
+# Of a million requests: our two lines and Lambda's own three, as counted on LocalStack, with 26 bytes more for each.
+LOG_GB = 1e6 * 1500 / GB
+TRACED = 0.05  # of all requests, by X-Ray's own rule, beside one a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def lambda_requests(answer: Answer) -> float:
 
 def making(answer: Answer) -> float:
     """A million made by the functions, before anybody has got them."""
-    return price("gateway") + lambda_requests(answer) + price("s3") + LOG_GB * price("log")
+    return price("gateway") + lambda_requests(answer) + price("s3") + LOG_GB * price("log") + TRACED * price("trace")
 
 
 def miss(answer: Answer) -> Cost:
@@ -139,7 +142,8 @@ def _parts() -> str:
         ("Lambda, requests and time at 1769 MB on arm64", lambda_requests),
         ("S3, one read each", lambda _: price("s3")),
         ("DynamoDB, one read each", lambda _: price("row")),
-        ("CloudWatch, a kB of log each", lambda _: LOG_GB * price("log")),
+        ("CloudWatch, 1.5 kB of log each", lambda _: LOG_GB * price("log")),
+        ("X-Ray, one in twenty", lambda _: TRACED * price("trace")),
         ("transfer to the internet", lambda answer: without_cdn(answer).bytes),
         ("**together**", lambda answer: without_cdn(answer).total),
     ]

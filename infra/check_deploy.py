@@ -2,6 +2,7 @@
 
     check_deploy.py STACK ARCHITECTURE FILE
 
+ARCHITECTURE is "" where nobody said one: the template's own then, unless the stack has another.
 PARAMETERS in the environment are those of template.yaml as `Name=value`, quoted as in a shell where a value has spaces; `Name=`
 empties one. They are held against template.yaml and, together with those that the stack has already, against what reads them
 (check_together.py), and written to FILE, as JSON, which SAM takes as YAML. Prints one line with account, region and stack. Exit
@@ -44,15 +45,18 @@ def main() -> None:
     if len(sys.argv) != 4:
         print(__doc__, file=sys.stderr)
         sys.exit(2)
-    stack, architecture, file = sys.argv[1:]
+    stack, said, file = sys.argv[1:]
     try:
         check_name(stack)
         known = parameters_of(TEMPLATE.read_text())
+        architecture = said or str(known[_ARCHITECTURE]["Default"])
         check_value("ARCH", architecture, known[_ARCHITECTURE])
         given = read_parameters(os.environ.get("PARAMETERS", ""), known)
         for name, value in given.items():
             check_value(name, value, known[name])
         where, kept = check_account(stack, given, known)
+        if not said:
+            _check_kept(stack, kept.get(_ARCHITECTURE, architecture), architecture)
         check_together(_defaults(known) | kept | given)
         print(where, flush=True)
         Path(file).parent.mkdir(parents=True, exist_ok=True)
@@ -158,6 +162,12 @@ def check_account(stack: str, given: Mapping[str, str], known: Mapping[str, Any]
         raise InvalidRequest(f"the stack {stack} in {region} is something else's; name another with STACK=")
     there = f"account {account}, {region}: stack {stack} is there, and is updated"
     return there, {name: value for name, value in kept.items() if name in known}
+
+
+def _check_kept(stack: str, has: str, default: str) -> None:
+    """Nobody moves a stack to the other processor unawares."""
+    if has != default:
+        raise InvalidRequest(f"the stack {stack} runs on {has}: ARCH={has} keeps it there, ARCH={default} moves it")
 
 
 def _defaults(known: Mapping[str, Any]) -> dict[str, str]:

@@ -19,6 +19,13 @@ from zarrlink.users.configured import SignInChoice
 Values = Mapping[str, str]
 # An upload unpacks to as much again at least.
 _TIMES_SCRATCH: Final = 2
+# A policy may have 6144 characters. Each bucket stands in it twice, once with what is in it.
+_POLICY_ROOM: Final = 5700
+# A function's environment may have 4 KB altogether.
+_LONGEST_LIST: Final = 1024
+# Reserved for one function: AWS keeps as many for all others.
+_UNRESERVED: Final = 100
+_RESERVED: Final = ("StreamConcurrency", "ApiConcurrency", "ImportConcurrency", "LinkSyncConcurrency")
 
 
 def check_together(values: Values) -> None:
@@ -33,6 +40,8 @@ def check_together(values: Values) -> None:
             raise _cannot((one, other), f"{one} needs {other}, {why}")
     _check_buckets(values)
     _check_scratch(values)
+    _check_lengths(values)
+    _check_concurrency(values)
 
 
 def _cannot(names: tuple[str, ...], why: str) -> InvalidRequest:
@@ -83,3 +92,27 @@ def _check_scratch(values: Values) -> None:
             ("UploadLimit", "ImportScratch"),
             f"{scratch} MiB of scratch space hold an upload of {scratch // _TIMES_SCRATCH} and what is unpacked from it",
         )
+
+
+def _check_lengths(values: Values) -> None:
+    needed = sum(2 * len(arn.strip()) + len('"",""/*') for arn in values["DataBucketArns"].split(","))
+    if needed > _POLICY_ROOM:
+        raise _cannot(
+            ("DataBucketArns",),
+            "there are too many for a role's policy: about fifty fit; let others have a stack of their own",
+        )
+    for name in ("UiOrigins", "AllowedSources"):
+        if len(values[name]) > _LONGEST_LIST:
+            raise _cannot((name,), f"it has {len(values[name])} characters, of which a function takes {_LONGEST_LIST}")
+
+
+def _check_concurrency(values: Values) -> None:
+    account = int(values["AccountConcurrency"])
+    reserved = {name: int(values[name]) for name in _RESERVED if int(values[name])}
+    if reserved and sum(reserved.values()) > account - _UNRESERVED:
+        raise _cannot(
+            (*reserved, "AccountConcurrency"),
+            f"AWS sets aside at most {max(0, account - _UNRESERVED)} of an account's {account}; AccountConcurrency says how many it has",
+        )
+    if int(values["ExportConcurrency"]) > account:
+        raise _cannot(("ExportConcurrency", "AccountConcurrency"), f"the account runs {account} functions at once")

@@ -4,7 +4,7 @@
 
 Makes a link to a dataset (by name or id), tries all of `smoke.py` on it, revokes it, and waits until it is closed. Then asks CloudWatch
 how much of its time the CDN's function takes, where the stack has one. One line a check; exit status 0 if all hold, 1 if one
-does not, 2 where there is nothing to check. Nothing of it stays.
+does not, 2 where there is nothing to check. Nothing of it stays open.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -149,6 +150,19 @@ CERTIFICATE = "CdnCertificateArn=arn:aws:acm:us-east-1:123456789012:certificate/
             "UploadLimit, ImportScratch",
             "10000 MiB of scratch space hold an upload of 5000",
         ),
+        (
+            "UiOrigins=" + ",".join(f"https://ui-{number}.example.org" for number in range(60)),
+            "UiOrigins",
+            "of which a function takes 1024",
+        ),
+        ("StreamConcurrency=950", "StreamConcurrency, AccountConcurrency", "at most 900 of an account's 1000"),
+        (
+            "StreamConcurrency=500 ApiConcurrency=401",
+            "StreamConcurrency, ApiConcurrency, AccountConcurrency",
+            "at most 900",
+        ),
+        ("AccountConcurrency=10 ApiConcurrency=1", "ApiConcurrency, AccountConcurrency", "at most 0 of"),
+        ("AccountConcurrency=10", "ExportConcurrency, AccountConcurrency", "the account runs 10 functions"),
         ("ImportScratch=4096", "UploadLimit, ImportScratch", "4096 MiB of scratch space hold an upload of 2048"),
     ],
 )
@@ -238,6 +252,29 @@ def test_a_stack_that_is_there_keeps_what_is_not_named(check: Check, aws: MotoAw
         check("ResultDays=30", stack=name) == f"account 123456789012, {REGION}: stack {name} is there, and is updated\n"
     )
     assert written(tmp_path) == {"Architecture": "arm64", "ResultDays": "30"}
+
+
+def test_more_buckets_than_a_policy_has_room_for_are_refused(check: Check) -> None:
+    arns = [f"arn:aws:s3:::a-bucket-with-a-long-name-{number:02}" for number in range(60)]
+    assert "too many for a role's policy" in check(f"DataBucketArns={','.join(arns)}")
+    check(f"DataBucketArns={','.join(arns[:50])}")
+
+
+def test_a_stack_is_moved_to_the_other_processor_by_word_alone(check: Check, aws: MotoAws, tmp_path: Path) -> None:
+    parameters = {"DataBucketArns": "arn:aws:s3:::one", "Architecture": "x86_64"}
+    body = {
+        "Parameters": dict.fromkeys(parameters, {"Type": "String"}),
+        "Resources": {"Q": {"Type": "AWS::SQS::Queue"}},
+    }
+    aws.client("cloudformation").create_stack(
+        StackName="intel",
+        TemplateBody=json.dumps(body),
+        Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+    )
+    told = check("ResultDays=30", stack="intel", arch="")
+    assert "the stack intel runs on x86_64: ARCH=x86_64 keeps it there, ARCH=arm64 moves it" in told
+    check("ResultDays=30", stack="intel", arch="x86_64")
+    assert written(tmp_path)["Architecture"] == "x86_64"
 
 
 def test_a_stack_of_something_else_is_left_alone(check: Check, aws: MotoAws) -> None:

@@ -112,6 +112,8 @@ class SqliteLinks:
         return rows[0] if rows else None
 
 
+# Asked for at every request, and seldom another row.
+@lru_cache(maxsize=4096)
 @reads("link", itemgetter(0))
 def _link(row: tuple[Any, ...]) -> Link:
     link_id, owner, view, geometry, *others = row

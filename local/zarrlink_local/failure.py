@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from zarrlink.errors import SourceUnavailable, ZarrlinkError
+from zarrlink.errors import DamagedRow, SourceUnavailable, ZarrlinkError
 
 # What is not among them is our own mistake and keeps its traceback.
 FORESEEN: Final = (ZarrlinkError, ValueError, OverflowError, OSError, sqlite3.OperationalError)
@@ -16,6 +16,9 @@ def in_one_line(error: Exception) -> str:
     if isinstance(error, SourceUnavailable):
         # Kept from viewers of links, but this is the operator.
         sentence = f"{error}: {': '.join(filter(None, (error.key, error.reason)))}"
+    elif isinstance(error, DamagedRow):
+        # As above.
+        sentence = f"the row of {error.row_kind} {error.row_id} cannot be read"
     elif isinstance(error, OSError) and error.filename and error.strerror:
         sentence = f"{error.filename}: {error.strerror}"
     elif isinstance(error, sqlite3.OperationalError):

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from zarrlink.catalogue.interface import Catalogue, DatasetRecord
-from zarrlink.errors import InvalidRequest
+from zarrlink.errors import DamagedRow, InvalidRequest
 from zarrlink.formats.datasource import FILE_NAME
 from zarrlink.sources.recognise import GROUPS, MAX_PROBE_BYTES, PROBES, Kind, kind_of
+from zarrlink_local.failure import in_one_line
 
 
 def dataset_folders(top: Path, warn: Callable[[str], None]) -> Iterator[Path]:
@@ -59,9 +60,17 @@ def _is_dataset(folder: Path, below: list[str], files: list[str], warn: Callable
 
 
 def register_below(top: Path, catalogue: Catalogue, now_ms: int, warn: Callable[[str], None]) -> list[DatasetRecord]:
-    """Register every dataset at or below `top` under its folder's name. Raises InvalidRequest where there is no folder."""
+    """Register every dataset at or below `top` under its folder's name; `warn` is told of those whose rows are damaged.
+
+    Raises InvalidRequest where there is no folder.
+    """
     if not top.is_dir():
         raise InvalidRequest(f"{top} is not a folder")
-    folders = dataset_folders(top.resolve(), warn)
-    # The name as it stands here, the place where it really is: one place has one id, however it was reached.
-    return [catalogue.register(folder.name, str(folder.resolve()), now_ms) for folder in folders]
+    records = []
+    for folder in dataset_folders(top.resolve(), warn):
+        try:
+            # The name as it stands here, the place where it really is: one place has one id, however it was reached.
+            records.append(catalogue.register(folder.name, str(folder.resolve()), now_ms))
+        except DamagedRow as error:
+            warn(f"{folder}: {in_one_line(error)}")
+    return records

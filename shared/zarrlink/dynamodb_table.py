@@ -202,10 +202,14 @@ def _row(item: Mapping[str, Mapping[str, Any]]) -> Row:
     return {name: _plain(typed) for name, typed in item.items()}
 
 
-def _plain(typed: Mapping[str, Any]) -> Value:
-    if "NS" in typed:
-        return frozenset(map(int, typed["NS"]))
-    return int(typed["N"]) if "N" in typed else str(typed["S"])
+def _plain(typed: Mapping[str, Any]) -> Any:
+    """A Value. What we never write (a fraction, a truth value, a list, ...) stays as it came, which no reader of rows takes."""
+    try:
+        if "NS" in typed:
+            return frozenset(map(int, typed["NS"]))
+        return int(typed["N"]) if "N" in typed else str(typed["S"])
+    except (KeyError, ValueError):
+        return typed
 
 
 def _is_key(text: str) -> bool:

@@ -6,6 +6,10 @@ failure that looked like absence would show a scientist black voxels.
 
 from __future__ import annotations
 
+from typing import Literal
+
+RowKind = Literal["annotation", "dataset", "job", "link", "upload", "user"]
+
 
 def brief(value: object) -> str:
     """A value as it may stand in a sentence: its repr, cut short."""
@@ -114,6 +118,19 @@ class CorruptFile(ZarrlinkError):
         self.key = key
         self.expected = expected
         self.found = found
+
+
+class DamagedRow(ZarrlinkError):
+    """A row of a table that nothing can be made of: changed by hand, or written by a version of long ago.
+
+    `row_kind` and `row_id` are for the log and the operator. The sentence names no id: whoever opens a link may not know
+    what it is of.
+    """
+
+    def __init__(self, row_kind: RowKind, row_id: str) -> None:
+        super().__init__(f"the row of this {row_kind} cannot be read")
+        self.row_kind = row_kind
+        self.row_id = row_id
 
 
 class SourceChanged(ZarrlinkError):

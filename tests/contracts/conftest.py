@@ -7,6 +7,7 @@ import pytest
 pytest.register_assert_rewrite(
     "contracts.byte_source",
     "contracts.catalogue",
+    "contracts.damaged_rows",
     "contracts.edge_store",
     "contracts.job_store",
     "contracts.link_store",

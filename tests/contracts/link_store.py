@@ -175,13 +175,13 @@ class LinkStoreContract(ABC):
 
     def test_a_revoked_link_says_since_when(self, store: LinkStore) -> None:
         store.add(link(1))
-        assert store.revoke(link(1).id, "anna", 77) == link(1, revoked_ms=77)
+        assert store.revoke(link(1).id, "anna", 77)
         assert store.get(link(1).id) == link(1, revoked_ms=77)
 
     def test_a_link_is_revoked_once(self, store: LinkStore) -> None:
         store.add(link(1))
         store.revoke(link(1).id, "anna", 77)
-        assert store.revoke(link(1).id, "anna", 78) is None
+        assert not store.revoke(link(1).id, "anna", 78)
         assert store.get(link(1).id) == link(1, revoked_ms=77)
 
     def test_there_is_no_way_back_from_revocation(self, store: LinkStore) -> None:
@@ -192,15 +192,16 @@ class LinkStoreContract(ABC):
 
     def test_links_of_others_cannot_be_revoked(self, store: LinkStore) -> None:
         store.add(link(1))
-        assert store.revoke(link(1).id, "ben", 77) is None
+        assert not store.revoke(link(1).id, "ben", 77)
         assert store.get(link(1).id) == link(1)
 
     def test_no_owner_may_revoke_all_of_them(self, store: LinkStore) -> None:
         store.add(link(1))
-        assert store.revoke(link(1).id, None, 77) == link(1, revoked_ms=77)
+        assert store.revoke(link(1).id, None, 77)
+        assert store.get(link(1).id) == link(1, revoked_ms=77)
 
     def test_an_unknown_link_cannot_be_revoked(self, store: LinkStore) -> None:
-        assert store.revoke(link(1).id, None, 77) is None
+        assert not store.revoke(link(1).id, None, 77)
 
     # --- use ---
 
@@ -241,7 +242,8 @@ class LinkStoreContract(ABC):
         used = link(1, name="new", uses=1, last_used_ms=5)
         assert store.change(link(1).id, None, name="new") == used
         store.count({link(1).id: Uses(1, 6)})
-        assert store.revoke(link(1).id, None, 77) == replace(used, uses=2, last_used_ms=6, revoked_ms=77)
+        assert store.revoke(link(1).id, None, 77)
+        assert store.get(link(1).id) == replace(used, uses=2, last_used_ms=6, revoked_ms=77)
 
     def test_nothing_to_count_is_fine(self, store: LinkStore) -> None:
         store.count({})

@@ -56,7 +56,7 @@ def _changes(links: SqliteLinks, worker: int) -> tuple[int, int]:
                 made += 1
             except ValueError:
                 pass
-            revoked += links.revoke(contested.id, None, worker) is not None
+            revoked += links.revoke(contested.id, None, worker)
     return made, revoked
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from builders.spoilt_rows import Spoil, in_file
 from builders.state_files import older_state_file, state_file
 from contracts.annotations import CELLS, AnnotationsContract
+from contracts.damaged_rows import DamagedAnnotationsContract
 from zarrlink.catalogue.annotations import Annotations
 from zarrlink.catalogue.annotations_memory import MemoryAnnotations
 from zarrlink.catalogue.annotations_sqlite import SqliteAnnotations
@@ -21,11 +23,19 @@ class TestMemoryAnnotations(AnnotationsContract):
         return MemoryAnnotations()
 
 
-class TestSqliteAnnotations(AnnotationsContract):
+class TestSqliteAnnotations(AnnotationsContract, DamagedAnnotationsContract):
     @pytest.fixture
-    def annotations(self, tmp_path: Path) -> Iterator[Annotations]:
+    def file(self, tmp_path: Path) -> Iterator[SqliteFile]:
         with state_file(tmp_path / "state.sqlite") as file:
-            yield SqliteAnnotations(file)
+            yield file
+
+    @pytest.fixture
+    def annotations(self, file: SqliteFile) -> Annotations:
+        return SqliteAnnotations(file)
+
+    @pytest.fixture
+    def spoil(self, file: SqliteFile) -> Spoil:
+        return in_file(file, "annotations")
 
 
 def test_a_state_file_from_before_annotations_is_brought_up_to_date(tmp_path: Path) -> None:

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from builders.spoilt_rows import Spoil, in_file
 from builders.state_files import older_state_file, state_file
 from contracts.annotations import CELLS
 from contracts.catalogue import CatalogueContract
+from contracts.damaged_rows import DamagedDatasetsContract
 from zarrlink.catalogue.annotations_sqlite import SqliteAnnotations
 from zarrlink.catalogue.changes import Changes
 from zarrlink.catalogue.interface import Catalogue, DatasetRecord
 from zarrlink.catalogue.memory import MemoryCatalogue
 from zarrlink.catalogue.sqlite import SqliteCatalogue
+from zarrlink.sqlite_file import SqliteFile
 from zarrlink.users.interface import User
 from zarrlink.users.sqlite import SqliteUsers
 
@@ -27,11 +30,19 @@ class TestMemoryCatalogue(CatalogueContract):
         return MemoryCatalogue()
 
 
-class TestSqliteCatalogue(CatalogueContract):
+class TestSqliteCatalogue(CatalogueContract, DamagedDatasetsContract):
     @pytest.fixture
-    def catalogue(self, tmp_path: Path) -> Iterator[Catalogue]:
+    def file(self, tmp_path: Path) -> Iterator[SqliteFile]:
         with state_file(tmp_path / "state.sqlite") as file:
-            yield SqliteCatalogue(file)
+            yield file
+
+    @pytest.fixture
+    def catalogue(self, file: SqliteFile) -> Catalogue:
+        return SqliteCatalogue(file)
+
+    @pytest.fixture
+    def spoil(self, file: SqliteFile) -> Spoil:
+        return in_file(file, "datasets")
 
 
 def test_a_state_file_from_before_descriptions_and_sharing_is_brought_up_to_date(tmp_path: Path) -> None:

@@ -16,9 +16,11 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from builders.canned import NOTHING, CannedServer, answer
 from builders.moto_aws import REGION, MotoAws, moto_aws
+from builders.spoilt_rows import Spoil, in_dynamodb, put
 from contracts.annotations import CELLS as ANNOTATION
 from contracts.annotations import AnnotationsContract
 from contracts.catalogue import CatalogueContract
+from contracts.damaged_rows import DamagedAnnotationsContract, DamagedDatasetsContract, DamagedLinksContract
 from contracts.link_store import CREATED_MS, LinkStoreContract, link
 from contracts.users import ANNA, BEN, UsersContract
 from zarrlink import dynamodb_table
@@ -28,10 +30,12 @@ from zarrlink.catalogue.annotations_dynamodb import DynamoAnnotations
 from zarrlink.catalogue.changes import Changes
 from zarrlink.catalogue.dynamodb import DynamoCatalogue
 from zarrlink.catalogue.interface import Catalogue, DatasetRecord
+from zarrlink.catalogue.uploads_dynamodb import DynamoUploads, UploadRecord
 from zarrlink.dynamodb_table import DynamoTable
-from zarrlink.errors import SourceUnavailable
+from zarrlink.errors import DamagedRow, SourceUnavailable
 from zarrlink.links.dynamodb import KEPT_S, DynamoLinks
 from zarrlink.links.interface import LinkStore
+from zarrlink.links.model import Uses
 from zarrlink.users.dynamodb import DynamoUsers
 from zarrlink.users.interface import Users
 
@@ -47,22 +51,46 @@ def client(aws: MotoAws) -> Any:
     return aws.client("dynamodb")
 
 
-class TestDynamoLinks(LinkStoreContract):
+class TestDynamoLinks(LinkStoreContract, DamagedLinksContract):
     @pytest.fixture
-    def store(self, aws: MotoAws) -> LinkStore:
-        return DynamoLinks(aws.client("dynamodb"), aws.new_table(LINKS))
+    def table(self, aws: MotoAws) -> str:
+        return aws.new_table(LINKS)
 
-
-class TestDynamoCatalogue(CatalogueContract):
     @pytest.fixture
-    def catalogue(self, aws: MotoAws) -> Catalogue:
-        return DynamoCatalogue(aws.client("dynamodb"), aws.new_table(CATALOGUE))
+    def store(self, aws: MotoAws, table: str) -> LinkStore:
+        return DynamoLinks(aws.client("dynamodb"), table)
 
-
-class TestDynamoAnnotations(AnnotationsContract):
     @pytest.fixture
-    def annotations(self, aws: MotoAws) -> Annotations:
-        return DynamoAnnotations(aws.client("dynamodb"), aws.new_table(ANNOTATIONS))
+    def spoil(self, aws: MotoAws, table: str) -> Spoil:
+        return in_dynamodb(aws.client("dynamodb"), table)
+
+
+class TestDynamoCatalogue(CatalogueContract, DamagedDatasetsContract):
+    @pytest.fixture
+    def table(self, aws: MotoAws) -> str:
+        return aws.new_table(CATALOGUE)
+
+    @pytest.fixture
+    def catalogue(self, aws: MotoAws, table: str) -> Catalogue:
+        return DynamoCatalogue(aws.client("dynamodb"), table)
+
+    @pytest.fixture
+    def spoil(self, aws: MotoAws, table: str) -> Spoil:
+        return in_dynamodb(aws.client("dynamodb"), table)
+
+
+class TestDynamoAnnotations(AnnotationsContract, DamagedAnnotationsContract):
+    @pytest.fixture
+    def table(self, aws: MotoAws) -> str:
+        return aws.new_table(ANNOTATIONS)
+
+    @pytest.fixture
+    def annotations(self, aws: MotoAws, table: str) -> Annotations:
+        return DynamoAnnotations(aws.client("dynamodb"), table)
+
+    @pytest.fixture
+    def spoil(self, aws: MotoAws, table: str) -> Spoil:
+        return in_dynamodb(aws.client("dynamodb"), table)
 
 
 class TestDynamoUsers(UsersContract):
@@ -127,15 +155,76 @@ def stored(client: Any, table: str, key: str) -> dict[str, Any]:
     return dict(client.get_item(TableName=table, Key={"id": {"S": key}})["Item"])
 
 
-def test_a_damaged_row_hides_no_other_link(aws: MotoAws) -> None:
+ODD_VALUES = {
+    "a fraction": {"N": "1.5"},
+    "a truth value": {"BOOL": True},
+    "nothing": {"NULL": True},
+    "a list": {"L": []},
+    "bytes": {"B": b"{"},
+    "numbers": {"NS": ["1", "2"]},
+    "fractions": {"NS": ["1.5"]},
+}
+
+
+@pytest.mark.parametrize("odd", ODD_VALUES)
+def test_values_that_we_never_write_damage_their_own_row_alone(aws: MotoAws, odd: str) -> None:
     client, table = aws.client("dynamodb"), aws.new_table(LINKS)
     links = DynamoLinks(client, table)
-    for number in range(4):
+    for number, field in enumerate(("note", "expires_ms", "revoked_ms", "uses")):
         links.add(link(number))
-    for number, change in ((1, "SET geometry = :new"), (2, "REMOVE geometry")):
-        values = {"ExpressionAttributeValues": {":new": {"S": "{"}}} if ":new" in change else {}
-        client.update_item(TableName=table, Key={"id": {"S": link(number).id}}, UpdateExpression=change, **values)
-    assert dict(links.all()) == {link(0).id: link(0), link(1).id: None, link(2).id: None, link(3).id: link(3)}
+        put(client, table, link(number).id, field, ODD_VALUES[odd])
+    links.add(link(9))
+    assert links.of_owner("anna") == links.of_owner(None) == [link(9)]
+    assert [found for _, found in links.all() if found is not None] == [link(9)]
+
+
+def test_a_row_without_a_field_or_with_another_type_is_damaged(aws: MotoAws) -> None:
+    client, table = aws.client("dynamodb"), aws.new_table(LINKS)
+    links = DynamoLinks(client, table)
+    for number in range(3):
+        links.add(link(number))
+    client.update_item(TableName=table, Key={"id": {"S": link(0).id}}, UpdateExpression="REMOVE geometry")
+    put(client, table, link(1).id, "name", {"N": "1"})
+    assert links.of_owner(None) == [link(2)]
+    with pytest.raises(DamagedRow):
+        links.get(link(0).id)
+
+
+def test_uses_of_links_are_counted_whatever_stands_in_another(aws: MotoAws) -> None:
+    client, table = aws.client("dynamodb"), aws.new_table(LINKS)
+    links = DynamoLinks(client, table)
+    for number in range(3):
+        links.add(link(number))
+    put(client, table, link(0).id, "uses", {"S": "many"})
+    for last_ms in (6, 5):
+        links.count({link(number).id: Uses(2, last_ms) for number in range(3)})
+    assert stored(client, table, link(0).id)["uses"] == {"S": "many"}
+    assert links.of_owner("anna") == [link(number, uses=4, last_used_ms=6) for number in (2, 1)]
+
+
+def test_a_damaged_user_is_left_out_of_the_list(aws: MotoAws, caplog: pytest.LogCaptureFixture) -> None:
+    client, table = aws.client("dynamodb"), aws.new_table(USERS)
+    users = DynamoUsers(client, table)
+    users.add(ANNA, "one")
+    users.add(BEN, "two")
+    for row_id in ("user#anna", "token#one"):
+        put(client, table, row_id, "created_ms", {"S": "long ago"})
+    assert users.all() == [BEN]
+    with pytest.raises(DamagedRow):
+        users.by_token_hash("one")
+    # Never what tokens are looked up by.
+    assert caplog.messages == ["damaged rows are left out: user anna"]
+    assert users.remove("anna")
+
+
+def test_a_damaged_upload_is_told_by_its_own_id(aws: MotoAws) -> None:
+    client, table = aws.client("dynamodb"), aws.new_table(ANNOTATIONS)
+    uploads = DynamoUploads(client, table)
+    uploads.add(UploadRecord("0" * 24, "ann", "cells.zip", 10, "", ANNOTATION.id, "multipart", 7))
+    put(client, table, f"upload-{'0' * 24}", "length", {"S": "10"})
+    with pytest.raises(DamagedRow) as raised:
+        uploads.get("0" * 24)
+    assert (raised.value.row_kind, raised.value.row_id) == ("upload", f"upload-{'0' * 24}")
 
 
 def test_all_links_of_an_owner_are_listed_however_many_pages_they_fill(aws: MotoAws) -> None:
@@ -183,7 +272,7 @@ def test_no_change_of_many_threads_is_lost(aws: MotoAws) -> None:
 def test_of_many_that_want_one_thing_one_gets_it(aws: MotoAws) -> None:
     links = DynamoLinks(Between(aws.client("dynamodb")), aws.new_table(LINKS))
     added: list[str] = []
-    revoked: list[object] = []
+    revoked: list[bool] = []
 
     def add(owner: str) -> None:
         try:
@@ -198,7 +287,7 @@ def test_of_many_that_want_one_thing_one_gets_it(aws: MotoAws) -> None:
     found = links.get(link(1).id)
     assert found is not None
     assert found.owner == added[0]
-    assert [one for one in revoked if one is not None] == [found]
+    assert sorted(revoked) == [False] * 5 + [True]
 
 
 # --- time to live ---

@@ -13,7 +13,9 @@ import pytest
 
 from builders.memory_jobs import MemoryJobs
 from builders.moto_aws import MotoAws, moto_aws
+from builders.spoilt_rows import Spoil, in_dynamodb, in_file
 from builders.state_files import older_state_file, state_file
+from contracts.damaged_rows import DamagedJobsContract
 from contracts.job_store import CREATED_MS, JobStoreContract, job, started
 from zarrlink.aws_tables import JOBS, JOBS_TIME_TO_LIVE
 from zarrlink.errors import SourceUnavailable
@@ -35,20 +37,32 @@ class TestMemoryJobs(JobStoreContract):
         return MemoryJobs()
 
 
-class TestSqliteJobs(JobStoreContract):
+class TestSqliteJobs(JobStoreContract, DamagedJobsContract):
     @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[JobStore]:
+    def file(self, tmp_path: Path) -> Iterator[SqliteFile]:
         with state_file(tmp_path / "state.sqlite") as file:
-            yield SqliteJobs(file)
+            yield file
+
+    @pytest.fixture
+    def store(self, file: SqliteFile) -> JobStore:
+        return SqliteJobs(file)
+
+    @pytest.fixture
+    def spoil(self, file: SqliteFile) -> Spoil:
+        return in_file(file, "jobs")
 
 
-class TestDynamoJobs(JobStoreContract):
+class TestDynamoJobs(JobStoreContract, DamagedJobsContract):
     # Each call goes over a socket.
     examples = 8
 
     @pytest.fixture
-    def store(self, aws: MotoAws) -> JobStore:
-        return DynamoJobs(Ordered(aws.client("dynamodb")), aws.new_table(JOBS))
+    def store(self, aws: MotoAws, table: str) -> JobStore:
+        return DynamoJobs(Ordered(aws.client("dynamodb")), table)
+
+    @pytest.fixture
+    def spoil(self, aws: MotoAws, table: str) -> Spoil:
+        return in_dynamodb(aws.client("dynamodb"), table)
 
 
 class Ordered:

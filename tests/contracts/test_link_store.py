@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from builders.spoilt_rows import Spoil, in_file
 from builders.state_files import older_state_file, state_file
+from contracts.damaged_rows import DamagedLinksContract
 from contracts.link_store import LinkStoreContract, link
 from zarrlink.links.interface import LinkStore
 from zarrlink.links.memory import MemoryLinks
 from zarrlink.links.model import Uses
 from zarrlink.links.sqlite import SqliteLinks
+from zarrlink.sqlite_file import SqliteFile
 
 
 class TestMemoryLinks(LinkStoreContract):
@@ -21,11 +24,19 @@ class TestMemoryLinks(LinkStoreContract):
         return MemoryLinks()
 
 
-class TestSqliteLinks(LinkStoreContract):
+class TestSqliteLinks(LinkStoreContract, DamagedLinksContract):
     @pytest.fixture
-    def store(self, tmp_path: Path) -> Iterator[LinkStore]:
+    def file(self, tmp_path: Path) -> Iterator[SqliteFile]:
         with state_file(tmp_path / "state.sqlite") as file:
-            yield SqliteLinks(file)
+            yield file
+
+    @pytest.fixture
+    def store(self, file: SqliteFile) -> LinkStore:
+        return SqliteLinks(file)
+
+    @pytest.fixture
+    def spoil(self, file: SqliteFile) -> Spoil:
+        return in_file(file, "links")
 
 
 def test_links_of_an_older_state_file_were_not_counted_yet(tmp_path: Path) -> None:
@@ -39,13 +50,3 @@ def test_links_of_an_older_state_file_were_not_counted_yet(tmp_path: Path) -> No
         assert store.get(link(1).id) == link(1)
         store.count({link(1).id: Uses(2, 7)})
         assert store.get(link(1).id) == link(1, uses=2, last_used_ms=7)
-
-
-def test_a_damaged_row_hides_no_other(tmp_path: Path) -> None:
-    with state_file(tmp_path / "state.sqlite") as file:
-        store = SqliteLinks(file)
-        for number in range(3):
-            store.add(link(number))
-        with file.write() as connection:
-            connection.execute("UPDATE links SET view = '{' WHERE id = ?", (link(1).id,))
-        assert dict(store.all()) == {link(0).id: link(0), link(1).id: None, link(2).id: link(2)}

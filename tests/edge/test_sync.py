@@ -15,7 +15,7 @@ from edge.sync_world import ANNOTATION, DAY_MS, NOW_MS, World
 from zarrlink.catalogue.interface import DatasetRecord
 from zarrlink.edge.entries import entry_bytes
 from zarrlink.edge.sync import FULL
-from zarrlink.errors import SourceUnavailable
+from zarrlink.errors import DamagedRow, SourceUnavailable
 from zarrlink.links.model import Link, Uses
 from zarrlink.links.token import KeyRing
 
@@ -228,7 +228,7 @@ class Damage:
 
         def damaged_get(link_id: str) -> Link | None:
             if link_id in ids:
-                raise KeyError("view")
+                raise DamagedRow("link", link_id)
             found: Link | None = get(link_id)
             return found
 
@@ -268,7 +268,7 @@ def test_a_damaged_dataset_closes_its_own_links_alone_and_revokes_all_the_same(w
 
     def damaged_get(dataset_id: str) -> DatasetRecord | None:
         if dataset_id == world.dataset.id:
-            raise ValueError("tags")
+            raise DamagedRow("dataset", dataset_id)
         found: DatasetRecord | None = get(dataset_id)
         return found
 

@@ -41,11 +41,11 @@ def work(links: LinkStore, worker: int, rounds: int, shared: int) -> Done:
         target = SHARED + random.randrange(shared)
         # As every request of a reader does.
         links.get(link(target).id)
-        if number % 7 == 0 and links.revoke(link(target).id, None, worker + 1) is not None:
+        if number % 7 == 0 and links.revoke(link(target).id, None, worker + 1):
             done.revoked.append(target)
             seen_revoked.add(target)
         # Also on links that are revoked: neither brings one back.
-        links.change(link(target).id, None, name=f"renamed by {worker}", expires_ms=10**15)
+        links.change(link(target).id, None, name=f"renamed by {worker}", expires_ms=10**14)
         links.count({link(SHARED - 1).id: Uses(1, number + 1), link(target).id: Uses(1, number + 1)})
         done.counted += 1
         for revoked in seen_revoked:

@@ -127,13 +127,13 @@ def test_the_first_link_of_a_new_stack_brings_the_keys_along(site: Site) -> None
 def test_a_revocation_reaches_the_store_and_its_confirmation_changes_nothing(site: Site) -> None:
     made = site.add(1)
     site.tell()
-    revoked = site.links.revoke(made.id, None, 7)
+    assert site.links.revoke(made.id, None, 7)
     assert site.tell() == NO_FAILURE
     assert site.entry(made) == "-"
     found = site.links.get(made.id)
     assert found is not None
     assert found.edge_ms is not None
-    assert replace(found, edge_ms=None) == revoked
+    assert replace(found, edge_ms=None) == replace(made, revoked_ms=7)
     before = site.version()
     echo = site.records()
     assert [record["eventName"] for record in echo] == ["MODIFY"]

@@ -22,6 +22,7 @@ from builders.annotation_zips import Volume, annotation_zip, nml, voxels, wkw_da
 from builders.export_engine import PatientEngine
 from builders.export_runs import SMALL
 from builders.machines import machine_with
+from builders.spoilt_rows import in_file
 from builders.wkw_files import LayerFiles, dataset, ramp, write_tree
 from zarrlink.annotations.downloads import StreamedDownloads
 from zarrlink.exports.store_files import FolderStore
@@ -426,6 +427,16 @@ def test_lists_are_newest_first_and_by_command(server: Server) -> None:
     assert len(server.ask("GET", "/api/jobs?skipForDeletedDatasets=false")) == 2
     assert server.ask("GET", "/api/jobs?skipForDeletedDatasets=true") == []
     assert server.ask("GET", "/api/jobs")[0]["commandArgs"]["dataset_name"] is None
+
+
+def test_a_damaged_job_is_missing_from_lists(server: Server) -> None:
+    jobs = [server.submit(mag=mag)["id"] for mag in ("1", "2-2-1")]
+    spoil = in_file(server.machine.file, "jobs")
+    for field, value in (("args", "{garbage"), ("args", '{"layer":7,"box":null,"mag":null,"extra":{}}'), ("kind", "?")):
+        spoil(jobs[0], field, value)
+        assert [job["id"] for job in server.ask("GET", "/api/jobs")] == jobs[1:]
+        refused = server.ask("GET", f"/api/jobs/{jobs[0]}", status=500)
+        assert refused["detail"] == "the row of this job cannot be read"
 
 
 def test_status_counts_ones_own(server: Server) -> None:

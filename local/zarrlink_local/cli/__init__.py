@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -46,6 +47,7 @@ for command in (serve, datasets, annotation_commands, links, export, jobs, users
 def main(arguments: list[str] | None = None) -> None:
     """Run the command. Whatever was asked wrongly is said in one line, with exit status 2."""
     output = sys.stdout
+    _say_once()
     try:
         status = cli.main(arguments, prog_name="zarrlink", standalone_mode=False)
         sys.stdout.flush()
@@ -67,6 +69,20 @@ def main(arguments: list[str] | None = None) -> None:
     except FORESEEN as error:
         _fail(in_one_line(error))
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _say_once() -> None:
+    """What is logged by a command comes out on stderr, and the rows of a table may be read several times. `serve` has its own log."""
+    said: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        sentence = record.getMessage()
+        known = sentence in said
+        said.add(sentence)
+        return not known
+
+    if logging.lastResort is not None:
+        logging.lastResort.addFilter(is_new)
 
 
 def _end_by_pipe(output: int) -> None:

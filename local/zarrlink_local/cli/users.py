@@ -103,16 +103,13 @@ def remove(name: str, links: str | None, state: State, as_json: bool) -> None:
         raise InvalidRequest(f"{name} has {_links(count)}; say --revoke-links or --keep-links")
     # First the token, so that no link is made meanwhile.
     state.users.remove(name)
-    left = _links_of(state, name)
-    if links == "revoke":
-        for link in left:
-            state.links.revoke(link.id, name, now_ms())
+    changed = _revoke_links(state, name) if links == "revoke" else len(_links_of(state, name))
     if others := _left_by(state, name):
         click.echo(f"warning: {others} of {name} stay; a new user of that name would have them", err=True)
     if as_json:
-        print_json({"name": name, "removed": True, "linksRevoked" if links == "revoke" else "linksKept": len(left)})
+        print_json({"name": name, "removed": True, "linksRevoked" if links == "revoke" else "linksKept": changed})
     else:
-        click.echo(f"removed {name}" + (f" and revoked {_links(len(left))}" if links == "revoke" else ""))
+        click.echo(f"removed {name}" + (f" and revoked {_links(changed)}" if links == "revoke" else ""))
 
 
 def _left_by(state: State, name: str) -> str:
@@ -138,6 +135,14 @@ def _print_token(name: str, token: str, *, as_json: bool) -> None:
 def _links_of(state: State, owner: str) -> list[Link]:
     """Out of all: DynamoDB's list of one owner may lack a link made a moment ago, which then would stay open."""
     return [link for link in state.links.of_owner(None) if link.owner == owner]
+
+
+def _revoke_links(state: State, owner: str) -> int:
+    """How many. Of a damaged row the table itself can tell whose it is."""
+    mine = [
+        link_id for link_id, link in state.links.all() if link is None or (link.owner, link.revoked_ms) == (owner, None)
+    ]
+    return sum(state.links.revoke(link_id, owner, now_ms()) for link_id in mine)
 
 
 def _links(count: int) -> str:

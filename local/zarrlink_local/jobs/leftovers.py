@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from zarrlink.errors import DamagedRow
 from zarrlink.exports.store_files import FolderStore
 from zarrlink.jobs.interface import JobStore
 from zarrlink.jobs.model import Job
@@ -22,7 +23,9 @@ def remove_leftovers(jobs: JobStore, store: FolderStore, now_ms: int) -> None:
         if _REMOVED.fullmatch(path.name):
             shutil.rmtree(path, ignore_errors=True)
         elif _JOB.fullmatch(path.name):
-            _sweep(path, jobs.get(path.name), store, now_ms)
+            # Of a damaged row nobody knows what is needed.
+            with suppress(DamagedRow):
+                _sweep(path, jobs.get(path.name), store, now_ms)
 
 
 def _sweep(folder: Path, job: Job | None, store: FolderStore, now_ms: int) -> None:

@@ -15,7 +15,7 @@ from zarrlink.annotations.manifest import Manifest
 from zarrlink.annotations.nml_boxes import user_boxes
 from zarrlink.annotations.volume_zip import VolumeData
 from zarrlink.catalogue.annotations import AnnotationRecord
-from zarrlink.errors import InvalidRequest, ZarrlinkError
+from zarrlink.errors import DamagedRow, InvalidRequest, ZarrlinkError
 from zarrlink.library import Subject
 from zarrlink.opening.annotation import volume_name
 from zarrlink_local.remote import Api, ApiRefusal, Reply
@@ -115,9 +115,13 @@ class StateAnnotations:
         return of_record(changed)
 
     def remove(self, name: str) -> Facts:
-        record = find_annotation(self._state, name)
-        self._state.shelf.remove(record.id)
-        return of_record(record)
+        try:
+            facts = of_record(find_annotation(self._state, name))
+        except DamagedRow as error:
+            # Asked for by its id.
+            facts = {"id": error.row_id, "name": error.row_id}
+        self._state.shelf.remove(facts["id"])
+        return facts
 
 
 def of_record(record: AnnotationRecord) -> Facts:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from zarrlink.catalogue.interface import DatasetRecord
-from zarrlink.errors import InvalidRequest, UnsupportedLayer
+from zarrlink.errors import DamagedRow, InvalidRequest, UnsupportedLayer
 from zarrlink.geometry import Mag
 from zarrlink.library import Library, Subject
 from zarrlink_local.machine import now_ms
@@ -82,9 +82,13 @@ class StateDatasets:
         return _of_record(revised)
 
     def remove(self, name: str) -> Facts:
-        record = find_dataset(self._state, name)
-        self._state.catalogue.remove(record.id)
-        return _of_record(record)
+        try:
+            facts = _of_record(find_dataset(self._state, name))
+        except DamagedRow as error:
+            # Asked for by its id.
+            facts = {"id": error.row_id, "name": error.row_id}
+        self._state.catalogue.remove(facts["id"])
+        return facts
 
 
 def _of_record(record: DatasetRecord) -> Facts:

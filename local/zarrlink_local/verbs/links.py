@@ -96,8 +96,10 @@ class StateLinks:
         return self._of_link(addresses, _found(link_id, changed))
 
     def revoke(self, link_id: str) -> Facts:
-        link = _found(link_id, self._state.links.revoke(link_id, None, now_ms()))
-        return {"id": link.id, "revoked": iso(link.revoked_ms), "state": self._state_of(link)}
+        revoked_ms = now_ms()
+        if not self._state.links.revoke(link_id, None, revoked_ms):
+            raise _no_link(link_id)
+        return {"id": link_id, "revoked": iso(revoked_ms), "state": "revoking" if self._state.has_edge else "revoked"}
 
     def names(self) -> dict[str, str]:
         return _names(self._state)

@@ -58,7 +58,7 @@ class Annotations(Protocol):
     def get(self, annotation_id: str) -> AnnotationRecord | None: ...
 
     def all(self) -> list[AnnotationRecord]:
-        """By name, then id."""
+        """By name, then id; damaged ones are left out."""
         ...
 
     def remove(self, annotation_id: str) -> bool:

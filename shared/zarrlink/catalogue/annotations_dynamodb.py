@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from operator import itemgetter
 
 from zarrlink.catalogue.annotations import REVISED, AnnotationRecord
 from zarrlink.catalogue.changes import Changes, pack, unpack
 from zarrlink.dynamodb_table import DynamoClient, DynamoTable, Row, Value, assignments, delete_action
+from zarrlink.rows import reads, whole
 
 
 class DynamoAnnotations:
@@ -39,11 +41,12 @@ class DynamoAnnotations:
 
     def all(self) -> list[AnnotationRecord]:
         rows = self._table.scan("attribute_exists(#revision)")
-        return sorted(map(_record, rows), key=lambda record: (record.name, record.id))
+        return sorted(whole(_record, rows), key=lambda record: (record.name, record.id))
 
     def remove(self, annotation_id: str) -> bool:
-        return self.get(annotation_id) is not None and self._table.transact(
-            delete_action(annotation_id, "attribute_exists(#id)", {})
+        # As above; and a damaged one is forgotten as well.
+        return self._table.get(annotation_id) is not None and self._table.transact(
+            delete_action(annotation_id, "attribute_exists(#revision)", {})
         )
 
 
@@ -51,6 +54,7 @@ def _row(record: AnnotationRecord) -> dict[str, Value | None]:
     return {name: pack(value) if isinstance(value, tuple) else value for name, value in asdict(record).items()}
 
 
+@reads("annotation", itemgetter("id"))
 def _record(row: Row) -> AnnotationRecord:
     # What is not there was written before there was such a thing.
     lists: Row = {name: unpack(row[name]) for name in ("tags", "collaborators") if name in row}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from operator import itemgetter
 from typing import Any, Final
 
 from zarrlink.catalogue.annotations import REVISED, AnnotationRecord
 from zarrlink.catalogue.changes import Changes, pack, unpack
+from zarrlink.rows import reads, whole
 from zarrlink.sqlite_file import SqliteFile
 
 _COLUMNS: Final = tuple(field.name for field in fields(AnnotationRecord))
@@ -43,7 +45,7 @@ class SqliteAnnotations:
         return _record(rows[0]) if rows else None
 
     def all(self) -> list[AnnotationRecord]:
-        return [_record(row) for row in self._file.rows(f"{_SELECT} ORDER BY name, id")]
+        return whole(_record, self._file.rows(f"{_SELECT} ORDER BY name, id"))
 
     def remove(self, annotation_id: str) -> bool:
         with self._file.write() as connection:
@@ -64,6 +66,7 @@ def _row(record: AnnotationRecord) -> tuple[str | int, ...]:
     return tuple(pack(value) if isinstance(value, tuple) else value for value in values)
 
 
+@reads("annotation", itemgetter(0))
 def _record(row: tuple[Any, ...]) -> AnnotationRecord:
     facts = dict(zip(_COLUMNS, row, strict=True))
     return AnnotationRecord(**{**facts, **{name: unpack(facts[name]) for name in ("tags", "collaborators")}})

@@ -15,12 +15,14 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from operator import itemgetter
 from typing import Final
 
 from zarrlink.catalogue.changes import Changes, pack, unpack
 from zarrlink.catalogue.interface import NOTHING_SAID, DatasetRecord, new_record
 from zarrlink.dynamodb_table import DynamoClient, DynamoTable, Row, Value, assignments, delete_action, put_new_action
 from zarrlink.errors import SourceUnavailable
+from zarrlink.rows import reads, whole
 
 _DATASET_ID: Final = re.compile(r"[0-9a-f]{24}", re.ASCII)
 _ATTEMPTS: Final = 10
@@ -62,7 +64,7 @@ class DynamoCatalogue:
 
     def all(self) -> list[DatasetRecord]:
         rows = self._table.scan("attribute_exists(#location)")
-        return sorted(map(_record, rows), key=lambda record: (record.name, record.id))
+        return sorted(whole(_record, rows), key=lambda record: (record.name, record.id))
 
     def change(self, dataset_id: str, changes: Changes) -> DatasetRecord | None:
         if not _DATASET_ID.fullmatch(dataset_id):
@@ -82,11 +84,14 @@ class DynamoCatalogue:
         return None if row is None else _record(row)
 
     def remove(self, dataset_id: str) -> bool:
-        record = self.get(dataset_id)
-        return record is not None and self._table.transact(
-            delete_action(dataset_id, "attribute_exists(#id)", {}),
-            delete_action(_place(record.location), "#dataset = :dataset", {"dataset": dataset_id}),
-        )
+        row = self._table.get(dataset_id) if _DATASET_ID.fullmatch(dataset_id) else None
+        if row is None:
+            return False
+        gone = [delete_action(dataset_id, "attribute_exists(#id)", {})]
+        # Of a damaged row there may be none.
+        if isinstance(location := row.get("location"), str):
+            gone.append(delete_action(_place(location), "#dataset = :dataset", {"dataset": dataset_id}))
+        return self._table.transact(*gone)
 
 
 def _place(location: str) -> str:
@@ -110,6 +115,7 @@ def _row(record: DatasetRecord) -> dict[str, Value | None]:
     }
 
 
+@reads("dataset", itemgetter("id"))
 def _record(row: Row) -> DatasetRecord:
     # What is not there was written before there was such a thing.
     lists: Row = {name: unpack(row[name]) for name in ("tags", "collaborators") if name in row}

@@ -50,7 +50,7 @@ class Catalogue(Protocol):
     def get(self, dataset_id: str) -> DatasetRecord | None: ...
 
     def all(self) -> list[DatasetRecord]:
-        """By name, then id."""
+        """By name, then id; damaged ones are left out."""
         ...
 
     def change(self, dataset_id: str, changes: Changes) -> DatasetRecord | None:

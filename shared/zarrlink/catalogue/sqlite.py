@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import fields
+from operator import itemgetter
 from typing import Any, Final
 
 from zarrlink.catalogue.changes import Changes, pack, unpack
 from zarrlink.catalogue.interface import NOTHING_SAID, DatasetRecord, new_record
+from zarrlink.rows import reads, whole
 from zarrlink.sqlite_file import SqliteFile
 
 _COLUMNS: Final = tuple(field.name for field in fields(DatasetRecord))
@@ -38,7 +40,7 @@ class SqliteCatalogue:
         return _record(rows[0]) if rows else None
 
     def all(self) -> list[DatasetRecord]:
-        return [_record(row) for row in self._file.rows(f"{_SELECT} ORDER BY name, id")]
+        return whole(_record, self._file.rows(f"{_SELECT} ORDER BY name, id"))
 
     def change(self, dataset_id: str, changes: Changes) -> DatasetRecord | None:
         new: dict[str, Any] = changes.columns()
@@ -67,6 +69,7 @@ def _row(record: DatasetRecord) -> tuple[Any, ...]:
     return tuple(pack(value) if isinstance(value, tuple) else value for value in values)
 
 
+@reads("dataset", itemgetter(0))
 def _record(row: tuple[Any, ...]) -> DatasetRecord:
     facts = dict(zip(_COLUMNS, row, strict=True))
     lists = {name: unpack(facts[name]) for name in ("tags", "collaborators")}

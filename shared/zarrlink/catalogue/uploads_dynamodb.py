@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from typing import Final, Literal
 
-from zarrlink.dynamodb_table import DynamoClient, DynamoTable, delete_action
+from zarrlink.dynamodb_table import DynamoClient, DynamoTable, Row, delete_action
+from zarrlink.rows import reads
 
 State = Literal["open", "importing", "done", "failed"]
 _PREFIX: Final = "upload-"
@@ -45,7 +47,7 @@ class DynamoUploads:
 
     def get(self, upload_id: str) -> UploadRecord | None:
         row = self._table.get(_PREFIX + upload_id)
-        return None if row is None else UploadRecord(**{**row, "id": upload_id})
+        return None if row is None else _record(row)
 
     def set_state(self, upload_id: str, state: State, sentence: str = "") -> bool:
         """False for one that is done or has failed already, and for one that is not there."""
@@ -64,3 +66,8 @@ class DynamoUploads:
         """Forget an upload that is still open. False for any other."""
         condition = "#state = :open"
         return self._table.transact(delete_action(_PREFIX + upload_id, condition, {"open": "open"}))
+
+
+@reads("upload", itemgetter("id"))
+def _record(row: Row) -> UploadRecord:
+    return UploadRecord(**{**row, "id": row["id"].removeprefix(_PREFIX)})

@@ -17,8 +17,9 @@ from zarrlink.catalogue.interface import Catalogue, DatasetRecord
 from zarrlink.edge.entries import entry_bytes, is_key, key_entries, link_entry, link_id_of, link_key
 from zarrlink.edge.revision import revision_of, source_revision
 from zarrlink.edge.store import EdgeStore
+from zarrlink.errors import DamagedRow
 from zarrlink.links.interface import LinkStore
-from zarrlink.links.model import DAMAGED, Link
+from zarrlink.links.model import Link
 from zarrlink.links.token import KeyRing
 
 FULL: Final = 0.8
@@ -116,7 +117,7 @@ class EdgeSync:
                 found.doubtful.add(key)
             try:
                 entry = None if link is None else _entry(link, sources, now_ms)
-            except DAMAGED:
+            except DamagedRow:
                 found.doubtful.add(key)
                 continue
             if link is not None and entry is not None:
@@ -143,7 +144,7 @@ class EdgeSync:
                 try:
                     link = self._links.get(link_id)
                     entry = None if link is None else _entry(link, sources, now_ms)
-                except DAMAGED:
+                except DamagedRow:
                     damaged.add(link_id)
                     continue
                 if link is None:

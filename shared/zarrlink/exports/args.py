@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Literal
 
 from zarrlink.exports.request import Compression, Wide
 from zarrlink.geometry import BoundingBox, Mag
+from zarrlink.jobs.model import Job
+from zarrlink.rows import reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +50,9 @@ class ExportArgs:
         found["mag"] = None if found["mag"] is None else Mag(*found["mag"])
         found["extra"] = tuple(sorted(found["extra"].items()))
         return cls(**found)
+
+
+@reads("job", attrgetter("id"))
+def args_of(job: Job) -> ExportArgs:
+    """What a job was asked for. Raises DamagedRow."""
+    return ExportArgs.from_json(job.args)

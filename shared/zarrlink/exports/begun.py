@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeVar, cast
 from zarrlink.arrays.volume import Volume
 from zarrlink.arrays.watch import Versions, watched
 from zarrlink.errors import CorruptFile, ExportFailed, JobEnded, SourceChanged
-from zarrlink.exports.args import ExportArgs
+from zarrlink.exports.args import args_of
 from zarrlink.exports.originals import Originals, confirm, look_at
 from zarrlink.exports.places import Places
 from zarrlink.exports.plan import Plan, make_plan
@@ -101,7 +101,7 @@ class Beginnings:
     async def _open(self, job: Job) -> tuple[ExportSpec, Volume]:
         kind = cast('Literal["ome_tiff", "tiff_stack"]', job.kind)
         subject = subject_of(self._library, job)
-        return await export_spec(self._library, subject, kind, ExportArgs.from_json(job.args), self._limits)
+        return await export_spec(self._library, subject, kind, args_of(job), self._limits)
 
 
 def subject_of(library: Library, job: Job) -> Subject:

@@ -22,6 +22,7 @@ from typing import Any, Final
 from zarrlink.annotations.download import download
 from zarrlink.errors import (
     CorruptFile,
+    DamagedRow,
     ExportFailed,
     InvalidRequest,
     JobEnded,
@@ -32,7 +33,7 @@ from zarrlink.errors import (
     UploadGone,
     ZarrlinkError,
 )
-from zarrlink.exports.args import ExportArgs
+from zarrlink.exports.args import args_of
 from zarrlink.exports.begun import Beginnings, Begun, subject_of
 from zarrlink.exports.ids import merge_ids, scan_unit, write_table
 from zarrlink.exports.places import Places
@@ -52,7 +53,7 @@ _LOOK_S: Final = 1.0
 # What a worker needs to write its part and go.
 _LAST_S: Final = 30.0
 # Another attempt would end the same way. What else fails may go better next time.
-FINAL: Final = (CorruptFile, UnsupportedLayer, InvalidRequest, ExportFailed, LinkGone)
+FINAL: Final = (CorruptFile, DamagedRow, UnsupportedLayer, InvalidRequest, ExportFailed, LinkGone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +291,7 @@ class ExportWork:
         subject = subject_of(self._library, job)
         source, manifest = await self._library.manifest(subject)
         name = None if subject.annotation is None else subject.annotation.name
-        file = download(manifest, source, volume_data=ExportArgs.from_json(job.args).volume_format, name=name)
+        file = download(manifest, source, volume_data=args_of(job).volume_format, name=name)
         stored = sum(mag.data_bytes for volume in manifest.volumes for mag in volume.mags)
         part_bytes = least_part_bytes(stored, self._limits)
         return await write_stream(file.body, part_bytes, self._places(job, 1))

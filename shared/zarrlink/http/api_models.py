@@ -158,7 +158,7 @@ class ProblemBody(BaseModel):
 
 PROBLEM_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": ProblemBody, "content": {PROBLEM_JSON: {}}}
-    for status in (400, 401, 403, 404, 405, 413, 422, 502, 503)
+    for status in (400, 401, 403, 404, 405, 413, 422, 500, 502, 503)
 }
 """What every route may answer beside what it is for."""
 

@@ -36,6 +36,7 @@ from zarrlink.http.result_file import file_response
 from zarrlink.http.sign_in import SignedIn, SignedInAnyway, signed_in
 from zarrlink.jobs.model import Job
 from zarrlink.jobs.service import JobService, TiffRequest
+from zarrlink.rows import whole, whole_or_none
 from zarrlink.users.interface import User
 
 OpenResult = Callable[[Job, str], Path]
@@ -112,7 +113,7 @@ def add_job_routes(  # noqa: C901 (a list of routes)
         skip: Annotated[bool, Query(alias="skipForDeletedDatasets")] = False,  # noqa: FBT002
     ) -> list[JobBody]:
         names = {record.id: record.name for record in catalogue.all() if may(user, Act.READ, record)}
-        mine = [job_body(job, now_ms(), names.get) for job in service.of_owner(user.name)]
+        mine = whole(lambda job: job_body(job, now_ms(), names.get), service.of_owner(user.name))
         chosen = [body for body in mine if command in (None, body.command)]
         gone = {body.id for body in mine if body.commandArgs["dataset_id"] not in (None, *names)}
         return [body for body in chosen if not (skip and body.id in gone)]
@@ -264,5 +265,5 @@ def _bad_coordinates() -> InvalidRequest:
 
 def _name(catalogue: Catalogue, user: User, dataset: str) -> str | None:
     """None for one that is not there for the user any more."""
-    record = catalogue.get(dataset) if dataset else None
+    record = whole_or_none(catalogue.get, dataset)
     return None if record is None or not may(user, Act.READ, record) else record.name

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
-from zarrlink.exports.args import ExportArgs
+from zarrlink.exports.args import ExportArgs, args_of
 from zarrlink.jobs.limits import JobLimits
 from zarrlink.jobs.model import Job, Kind, State
 from zarrlink.jobs.service import Estimate, renumbers
@@ -148,7 +148,7 @@ def _arguments(job: Job, dataset_name: str | None) -> dict[str, Any]:
     }
     if job.kind == "annotation_import":
         return found
-    args = ExportArgs.from_json(job.args)
+    args = args_of(job)
     if job.kind == "annotation_wkw":
         return {**found, "volume_data_zip_format": args.volume_format}
     return {

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from fastapi import APIRouter, Response
 
 from zarrlink.access import Act, may, may_change_link, may_see_link
 from zarrlink.catalogue.annotations import AnnotationRecord
 from zarrlink.catalogue.interface import DatasetRecord
-from zarrlink.errors import InvalidRequest, UnknownKey
+from zarrlink.errors import DamagedRow, InvalidRequest, UnknownKey
 from zarrlink.http.api_models import (
     LinkBody,
     LinkChangeBody,
@@ -27,10 +27,13 @@ from zarrlink.links.interface import KEEP
 from zarrlink.links.model import Link
 from zarrlink.links.previews import is_preview
 from zarrlink.links.service import change_link, create_link
+from zarrlink.rows import tell
 from zarrlink.users.interface import User
 
 if TYPE_CHECKING:
     from zarrlink.http.api import ApiServices
+
+T = TypeVar("T")
 
 
 def add_link_routes(api: APIRouter, services: ApiServices) -> None:  # noqa: C901 (a list of routes)
@@ -102,8 +105,14 @@ def add_link_routes(api: APIRouter, services: ApiServices) -> None:  # noqa: C90
         responses={202: {"model": RevokingBody, "description": "Revoked here; caches are being told"}},
     )
     def revoke(link_id: str, user: SignedIn, response: Response) -> Message | RevokingBody:
-        link = _visible(services, link_id, user)
-        if link.revoked_ms is None and services.links.revoke(link_id, link.owner, services.now_ms()) is None:
+        try:
+            link = _visible(services, link_id, user)
+            is_revoked = link.revoked_ms is not None
+            maker: str | None = link.owner
+        except DamagedRow:
+            # Whose it is, the table itself can tell.
+            is_revoked, maker = False, None if user.is_admin else user.name
+        if not is_revoked and not services.links.revoke(link_id, maker, services.now_ms()):
             raise _no_link()
         said = [{"success": "privateLink deleted"}]
         if not services.has_edge:
@@ -113,22 +122,22 @@ def add_link_routes(api: APIRouter, services: ApiServices) -> None:  # noqa: C90
 
 
 class _Opened:
-    """What links open, each looked up once."""
+    """What links open, each looked up once. What is damaged counts as not there, and nobody may read it."""
 
     def __init__(self, services: ApiServices) -> None:
         self._services = services
         self._datasets: dict[str, DatasetRecord | None] = {}
         self._annotations: dict[str, AnnotationRecord | None] = {}
+        self._damaged: set[str] = set()
 
     def dataset(self, dataset_id: str) -> DatasetRecord | None:
         if dataset_id not in self._datasets:
-            self._datasets[dataset_id] = self._services.catalogue.get(dataset_id) if dataset_id else None
+            self._datasets[dataset_id] = self._whole(self._services.catalogue.get, dataset_id)
         return self._datasets[dataset_id]
 
     def annotation(self, annotation_id: str) -> AnnotationRecord | None:
         if annotation_id not in self._annotations:
-            found = self._services.shelf.annotations.get(annotation_id) if annotation_id else None
-            self._annotations[annotation_id] = found
+            self._annotations[annotation_id] = self._whole(self._services.shelf.annotations.get, annotation_id)
         return self._annotations[annotation_id]
 
     def by(self, link: Link) -> list[DatasetRecord | AnnotationRecord]:
@@ -136,13 +145,26 @@ class _Opened:
         found = (self.dataset(link.view.dataset), self.annotation(link.view.annotation))
         return [thing for thing in found if thing is not None]
 
+    def is_damaged(self, link: Link) -> bool:
+        """Whether something that a link opens, which `by` has looked up, is damaged."""
+        return not self._damaged.isdisjoint((link.view.dataset, link.view.annotation))
+
+    def _whole(self, get: Callable[[str], T | None], thing_id: str) -> T | None:
+        try:
+            return get(thing_id)
+        except DamagedRow as error:
+            tell([error])
+            self._damaged.add(thing_id)
+            return None
+
 
 def _shown(services: ApiServices, link: Link, user: User, opened: _Opened, left_out: Sequence[str] = ()) -> LinkBody:
     """A link as its maker sees it, or as somebody does who may not read all that it opens."""
     state = link.state(services.now_ms(), has_edge=services.has_edge)
     body, things = link_body(link, state, services.keys, services.public_url, left_out), opened.by(link)
     readable = [thing.id for thing in things if may(user, Act.READ, thing)]
-    return body if link.owner == user.name or len(readable) == len(things) else untold(body, readable)
+    is_theirs = len(readable) == len(things) and not opened.is_damaged(link)
+    return body if link.owner == user.name or is_theirs else untold(body, readable)
 
 
 def _visible(services: ApiServices, link_id: str, user: User) -> Link:

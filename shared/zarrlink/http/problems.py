@@ -44,6 +44,7 @@ TABLE: Final[dict[type[BaseException], Problem]] = {
     errors.RangeNotSatisfiable: Problem(416, "range-not-satisfiable", "The range holds no byte of the object"),
     errors.UnsupportedLayer: Problem(422, "unsupported-layer", "The layer cannot be streamed"),
     errors.TooManyJobs: Problem(429, "too-many-jobs", "Too many jobs run at the same time"),
+    errors.DamagedRow: Problem(500, "damaged-row", "A row of a table cannot be read", logging.ERROR),
     errors.CorruptFile: Problem(502, "damaged-source", "The stored data is damaged", logging.ERROR),
     errors.NotReady: Problem(503, "not-ready", "It is being made", logging.DEBUG, ((b"retry-after", b"5"),)),
     errors.SignInUnavailable: Problem(
@@ -105,9 +106,8 @@ def reply(error: Exception, *, head: bool = False) -> Response:
 
 def log(problem: Problem, error: BaseException, instance: str) -> None:
     """One line an error; a traceback only for what we did not expect. Facts go in, secrets do not."""
-    facts = {
-        name: getattr(error, name) for name in ("reason", "key", "what", "expected", "found") if hasattr(error, name)
-    }
+    names = ("reason", "key", "what", "expected", "found", "row_kind", "row_id")
+    facts = {name: getattr(error, name) for name in names if hasattr(error, name)}
     expected = isinstance(error, errors.ZarrlinkError)
     LOG.log(
         problem.level,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, fields, replace
+from operator import itemgetter
 from typing import Any, Final
 
 from zarrlink.aws_tables import BY_OWNER
@@ -18,8 +19,9 @@ from zarrlink.dynamodb_table import (
     put_new_action,
     update_action,
 )
-from zarrlink.errors import SourceUnavailable, TooManyJobs
+from zarrlink.errors import DamagedRow, SourceUnavailable, TooManyJobs
 from zarrlink.jobs.model import RUNNING, Job, State, may_follow
+from zarrlink.rows import reads, whole
 
 # How long a row outlives the last change of its job, or the job's result.
 KEPT_S: Final = 30 * 24 * 3600
@@ -56,7 +58,7 @@ class DynamoJobs:
             if known is not None:
                 return known
             row = {**asdict(job), **_UNPLANNED, "running": 1, "ttl": job.created_ms // 1000 + KEPT_S}
-            counted = self._counted(job, job.created_ms, at_most)
+            counted = self._one_more(job, job.created_ms, at_most)
             taken = _take_over(job, job.attempt, begun, job.created_ms)
             if self._table.transact(put_new_action(row), taken, *counted):
                 return job
@@ -65,15 +67,15 @@ class DynamoJobs:
         raise SourceUnavailable("DynamoDB: a submission that never comes to rest")
 
     def get(self, job_id: str) -> Job | None:
-        row = self._table.get(job_id)
-        return None if row is None or "owner" not in row else self._job(row)
+        job = self._uncounted(job_id)
+        return None if job is None else self._counted(job)
 
     def of_owner(self, owner: str, limit: int = 1000) -> list[Job]:
         if not owner:
             return []  # the key of an index cannot be empty
         rows = self._table.query(BY_OWNER, "owner", owner, "attribute_exists(#id)")
-        newest = sorted(rows, key=lambda row: (-row["created_ms"], row["id"]))[:limit]
-        return [self._job(row) for row in newest]
+        newest = sorted(whole(_job, rows), key=lambda job: (-job.created_ms, job.id))[:limit]
+        return [self._counted(job) for job in newest]
 
     def running(self, owner: str | None = None) -> list[Job]:
         only_if = "attribute_exists(#running)"
@@ -82,7 +84,8 @@ class DynamoJobs:
             rows = self._table.scan(only_if)
         elif owner:
             rows = self._table.query(BY_OWNER, "owner", owner, only_if)
-        return sorted(map(self._job, rows), key=lambda job: (job.created_ms, job.id))
+        oldest = sorted(whole(_job, rows), key=lambda job: (job.created_ms, job.id))
+        return [self._counted(job) for job in oldest]
 
     def start(self, job_id: str, attempt: int, now_ms: int) -> bool:
         change = "SET #state = :started, #started_ms = if_not_exists(#started_ms, :now)"
@@ -100,10 +103,13 @@ class DynamoJobs:
 
     def unit_done(self, job_id: str, attempt: int, unit: int) -> bool:
         # Looked at before it is counted: whoever ends the job after that finds what this unit wrote, and clears it away.
-        row = self._table.get(job_id)
-        if row is None or row.get("state") != "STARTED" or row["attempt"] != attempt:
+        job = self._uncounted(job_id)
+        if job is None or job.state != "STARTED" or job.attempt != attempt:
             return False
-        values: dict[str, Value] = {"done": frozenset((unit,)), "ttl": row["started_ms"] // 1000 + KEPT_S}
+        values: dict[str, Value] = {
+            "done": frozenset((unit,)),
+            "ttl": (job.started_ms or job.created_ms) // 1000 + KEPT_S,
+        }
         change = "ADD #done :done SET #ttl = :ttl"
         key = _units_key(job_id, attempt, unit // _UNITS_OF_A_ROW)
         self._table.update(key, change, "attribute_not_exists(#owner)", values)
@@ -164,7 +170,7 @@ class DynamoJobs:
             "#attempt = :before AND #state = :ended",
             {**values, "before": job.attempt, "ended": job.state},
         )
-        counted = self._counted(job, now_ms, at_most)
+        counted = self._one_more(job, now_ms, at_most)
         return self._table.transact(again, _take_over(job, job.attempt + 1, begun, now_ms), *counted)
 
     def remove(self, job_id: str) -> bool:
@@ -188,7 +194,7 @@ class DynamoJobs:
         known = {**values, **of_states, "this_attempt": attempt}
         return self._table.update(job_id, change, condition, known) is not None
 
-    def _counted(self, job: Job, now_ms: int, at_most: int | None) -> list[dict[str, Any]]:
+    def _one_more(self, job: Job, now_ms: int, at_most: int | None) -> list[dict[str, Any]]:
         """For `transact`: one more of its owner's jobs, if no other one came in between. Raises TooManyJobs."""
         if at_most is None:
             return []
@@ -196,7 +202,7 @@ class DynamoJobs:
         row = self._table.get(key)
         # Ended ones are left out here, rather than by whoever ends them.
         told = {known.id for known in self.running(job.owner)} | set("" if row is None else row["jobs"].split(","))
-        others = [self.get(other) for other in sorted(told - {job.id, ""})]
+        others = [self._whole(other) for other in sorted(told - {job.id, ""})]
         going = [other.id for other in others if other is not None and other.state in RUNNING]
         if len(going) >= at_most:
             raise TooManyJobs(len(going), at_most)
@@ -207,16 +213,34 @@ class DynamoJobs:
 
     def _standing(self, begun: Row | None, now_ms: int) -> Job | None:
         """The job that stands for a submission, by the submission's row."""
-        job = None if begun is None else self.get(begun["job"])
+        job = None if begun is None else self._whole(begun["job"])
         return job if job is not None and job.stands(now_ms) else None
 
-    def _job(self, row: Row) -> Job:
-        job = Job(**{name: value for name, value in row.items() if name in _FIELDS})
+    def _uncounted(self, job_id: str) -> Job | None:
+        """A job without the units that are done. Raises DamagedRow."""
+        row = self._table.get(job_id)
+        return None if row is None or "owner" not in row else _job(row)
+
+    def _whole(self, job_id: str) -> Job | None:
+        """Another job than the one in question: None as well where its row is damaged, which must not stop this one."""
+        try:
+            return self.get(job_id)
+        except DamagedRow:
+            return None
+
+    def _counted(self, job: Job) -> Job:
+        """With the units that are done, which are in rows of their own while it runs."""
         if job.state != "STARTED" or not job.units:
             return job
         rows = range(-(-job.units // _UNITS_OF_A_ROW))
         known = [self._table.get(_units_key(job.id, job.attempt, number)) for number in rows]
-        return replace(job, units_done=sum(len(row["done"]) for row in known if row is not None))
+        done = [row.get("done") for row in known if row is not None]
+        return replace(job, units_done=sum(len(units) for units in done if isinstance(units, frozenset)))
+
+
+@reads("job", itemgetter("id"))
+def _job(row: Row) -> Job:
+    return Job(**{name: value for name, value in row.items() if name in _FIELDS})
 
 
 def _units_key(job_id: str, attempt: int, number: int) -> str:

@@ -10,7 +10,8 @@ from zarrlink.jobs.model import Job, State
 class JobStore(Protocol):
     """Jobs by id. Each change is atomic, and refused where the job has gone on meanwhile: late workers do no harm.
 
-    All methods raise SourceUnavailable where the store cannot be reached.
+    All methods raise SourceUnavailable where the store cannot be reached, and those of one job DamagedRow where its row is
+    damaged. Lists leave such rows out.
     """
 
     def add(self, job: Job, at_most: int | None = None) -> Job:

@@ -22,7 +22,7 @@ from zarrlink.errors import (
     SourceUnavailable,
     UnknownKey,
 )
-from zarrlink.exports.args import ExportArgs
+from zarrlink.exports.args import ExportArgs, args_of
 from zarrlink.exports.request import ExportSpec, Wide
 from zarrlink.geometry import Vec3
 from zarrlink.jobs.engine import Engine
@@ -305,7 +305,7 @@ def located(error: CorruptFile | SourceUnavailable, place: str) -> CorruptFile |
 
 def renumbers(job: Job) -> bool:
     """Whether there is a table of ids beside the job's result."""
-    return job.kind in ("ome_tiff", "tiff_stack") and ExportArgs.from_json(job.args).wide == "renumber"
+    return job.kind in ("ome_tiff", "tiff_stack") and args_of(job).wide == "renumber"
 
 
 def _what(job: Job) -> tuple[str, str, str, str]:

@@ -6,10 +6,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, fields
+from operator import itemgetter
 from typing import Any, Final
 
 from zarrlink.errors import SourceUnavailable, TooManyJobs
 from zarrlink.jobs.model import Job, State, may_follow
+from zarrlink.rows import reads, whole
 from zarrlink.sqlite_file import SqliteFile
 
 _COLUMNS: Final = ", ".join(field.name for field in fields(Job))
@@ -32,7 +34,7 @@ class SqliteJobs:
                 {"owner": job.owner, "submission": job.submission, "now": job.created_ms},
             ).fetchone()
             if known is not None:
-                return Job(*known)
+                return _job(known)
             _check_number(connection, job, at_most)
             try:
                 connection.execute(f"INSERT INTO jobs ({_COLUMNS}) VALUES ({_PLACES})", astuple(job))
@@ -41,14 +43,14 @@ class SqliteJobs:
         return job
 
     def get(self, job_id: str) -> Job | None:
-        found = self._jobs("id = ?", job_id)
-        return found[0] if found else None
+        rows = self._rows("id = ?", job_id)
+        return _job(rows[0]) if rows else None
 
     def of_owner(self, owner: str, limit: int = 1000) -> list[Job]:
-        return self._jobs("owner = ? ORDER BY created_ms DESC, id LIMIT ?", owner, limit)
+        return whole(_job, self._rows("owner = ? ORDER BY created_ms DESC, id LIMIT ?", owner, limit))
 
     def running(self, owner: str | None = None) -> list[Job]:
-        return self._jobs(f"{_RUNNING} AND (?1 IS NULL OR owner = ?1) ORDER BY created_ms, id", owner)
+        return whole(_job, self._rows(f"{_RUNNING} AND (?1 IS NULL OR owner = ?1) ORDER BY created_ms, id", owner))
 
     def start(self, job_id: str, attempt: int, now_ms: int) -> bool:
         return self._change(
@@ -115,7 +117,7 @@ class SqliteJobs:
             ).fetchone()
             if row is None:
                 return None
-            again = Job(*row)
+            again = _job(row)
             # Where that is too many, all is as it was.
             _check_number(connection, again, at_most)
         return again
@@ -124,9 +126,9 @@ class SqliteJobs:
         with self._write() as connection:
             return connection.execute(f"DELETE FROM jobs WHERE id = ? AND NOT {_RUNNING}", (job_id,)).rowcount > 0
 
-    def _jobs(self, which: str, *values: Any) -> list[Job]:
+    def _rows(self, which: str, *values: Any) -> list[tuple[Any, ...]]:
         with _reachable():
-            return [Job(*row) for row in self._file.rows(f"SELECT {_COLUMNS} FROM jobs WHERE {which}", values)]
+            return self._file.rows(f"SELECT {_COLUMNS} FROM jobs WHERE {which}", values)
 
     def _change(self, job_id: str, attempt: int, change: str, only_if: str, values: dict[str, Any]) -> bool:
         with self._write() as connection:
@@ -136,6 +138,11 @@ class SqliteJobs:
     def _write(self) -> Iterator[sqlite3.Connection]:
         with _reachable(), self._file.write() as connection:
             yield connection
+
+
+@reads("job", itemgetter(0))
+def _job(row: tuple[Any, ...]) -> Job:
+    return Job(*row)
 
 
 def _check_number(connection: sqlite3.Connection, job: Job, at_most: int | None) -> None:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
 from zarrlink.aws_tables import BY_OWNER
 from zarrlink.dynamodb_table import DynamoClient, DynamoTable, Row, Value, assignments
+from zarrlink.errors import DamagedRow
 from zarrlink.links.interface import KEEP, Keep
-from zarrlink.links.model import DAMAGED, Link, Uses
+from zarrlink.links.model import Link, Uses
+from zarrlink.rows import checked, reads, whole
 from zarrlink.view import View
 
 # How long a row outlives its link: in the owner's list, and for an expiry to be extended.
 KEPT_S: Final = 30 * 24 * 3600
 _NOT_REVOKED: Final = "attribute_not_exists(#revoked_ms)"
 _ALIVE: Final = f"attribute_exists(#id) AND {_NOT_REVOKED}"
+# To what is no number, nothing can be added.
+_COUNTED: Final = f"{_ALIVE} AND (attribute_not_exists(#uses) OR attribute_type(#uses, :number))"
 _LATER: Final = "(attribute_not_exists(#last_used_ms) OR #last_used_ms < :last_used_ms)"
 
 
@@ -61,7 +66,7 @@ class DynamoLinks:
             rows = self._table.query(BY_OWNER, "owner", owner, _NOT_REVOKED)
         else:
             return []  # the key of an index cannot be empty
-        return sorted(map(_link, rows), key=lambda link: (-link.created_ms, link.id))
+        return sorted(whole(_link, rows), key=lambda link: (-link.created_ms, link.id))
 
     def change(
         self,
@@ -80,12 +85,14 @@ class DynamoLinks:
         if not isinstance(expires_ms, Keep):
             changes |= {"expires_ms": expires_ms, "ttl": _ttl(expires_ms)}
         values = {field: new for field, new in changes.items() if new is not None}
-        return self._update(link_id, owner, assignments(changes) or "SET #name = #name", values)
+        row = self._update(link_id, owner, assignments(changes) or "SET #name = #name", values)
+        return None if row is None else _link(row)
 
-    def revoke(self, link_id: str, owner: str | None, now_ms: int) -> Link | None:
+    def revoke(self, link_id: str, owner: str | None, now_ms: int) -> bool:
         # A link that never expires would stay for good.
         change = "SET #revoked_ms = :revoked_ms, #ttl = if_not_exists(#ttl, :ttl)"
-        return self._update(link_id, owner, change, {"revoked_ms": now_ms, "ttl": now_ms // 1000 + KEPT_S})
+        values: dict[str, Value] = {"revoked_ms": now_ms, "ttl": now_ms // 1000 + KEPT_S}
+        return self._update(link_id, owner, change, values) is not None
 
     def all(self) -> Iterator[tuple[str, Link | None]]:
         return ((row["id"], _link_or_none(row)) for row in self._table.scan("attribute_exists(#id)"))
@@ -97,23 +104,24 @@ class DynamoLinks:
     def count(self, uses: Mapping[str, Uses]) -> None:
         for link_id, (openings, last_ms) in uses.items():
             change = "SET #last_used_ms = :last_used_ms ADD #uses :uses"
-            values: dict[str, Value] = {"uses": openings, "last_used_ms": last_ms}
-            if self._table.update(link_id, change, f"{_ALIVE} AND {_LATER}", values) is None:
+            values: dict[str, Value] = {"uses": openings, "number": "N"}
+            latest = {**values, "last_used_ms": last_ms}
+            if self._table.update(link_id, change, f"{_COUNTED} AND {_LATER}", latest) is None:
                 # Another has counted a later one; or there is no such link, and an update must not make one.
-                self._table.update(link_id, "ADD #uses :uses", _ALIVE, {"uses": openings})
+                self._table.update(link_id, "ADD #uses :uses", _COUNTED, values)
 
-    def _update(self, link_id: str, owner: str | None, change: str, values: dict[str, Value]) -> Link | None:
+    def _update(self, link_id: str, owner: str | None, change: str, values: dict[str, Value]) -> Row | None:
         condition = _ALIVE
         if owner is not None:
             condition, values = f"{_ALIVE} AND #owner = :owner", {**values, "owner": owner}
-        row = self._table.update(link_id, change, condition, values)
-        return None if row is None else _link(row)
+        return self._table.update(link_id, change, condition, values)
 
 
 def _ttl(expires_ms: int | None) -> int | None:
     return None if expires_ms is None else expires_ms // 1000 + KEPT_S
 
 
+@reads("link", itemgetter("id"))
 def _link(row: Row) -> Link:
     return Link(
         id=row["id"],
@@ -134,11 +142,11 @@ def _link(row: Row) -> Link:
 def _link_or_none(row: Row) -> Link | None:
     try:
         return _link(row)
-    except DAMAGED:
+    except DamagedRow:
         return None
 
 
 # Read for every request and never changed once written.
 @lru_cache(maxsize=4096)
 def _view(text: str) -> View:
-    return View.from_json(text)
+    return checked(View.from_json(text))

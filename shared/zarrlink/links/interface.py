@@ -27,11 +27,11 @@ class LinkStore(Protocol):
         ...
 
     def get(self, link_id: str) -> Link | None:
-        """The link, revoked and expired ones as well."""
+        """The link, revoked and expired ones as well. Raises DamagedRow."""
         ...
 
     def of_owner(self, owner: str | None) -> list[Link]:
-        """Links that are not revoked, newest first; expired ones are among them."""
+        """Links that are not revoked, newest first; expired ones are among them, damaged ones are not."""
         ...
 
     def change(
@@ -43,11 +43,14 @@ class LinkStore(Protocol):
         note: str | Keep = KEEP,
         expires_ms: int | Keep | None = KEEP,
     ) -> Link | None:
-        """The changed link; None where there is none that is not revoked."""
+        """The changed link; None where there is none that is not revoked. Raises DamagedRow, maybe when it is changed."""
         ...
 
-    def revoke(self, link_id: str, owner: str | None, now_ms: int) -> Link | None:
-        """The revoked link; None where there is none that was not revoked already. There is no way back."""
+    def revoke(self, link_id: str, owner: str | None, now_ms: int) -> bool:
+        """Revoke a link, also one whose row is damaged. False where there is none that was not revoked already.
+
+        There is no way back.
+        """
         ...
 
     def all(self) -> Iterator[tuple[str, Link | None]]:

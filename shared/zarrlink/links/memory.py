@@ -48,12 +48,12 @@ class MemoryLinks:
         )
         return self._links[link_id]
 
-    def revoke(self, link_id: str, owner: str | None, now_ms: int) -> Link | None:
+    def revoke(self, link_id: str, owner: str | None, now_ms: int) -> bool:
         link = self._alive(link_id, owner)
         if link is None:
-            return None
+            return False
         self._links[link_id] = replace(link, revoked_ms=now_ms)
-        return self._links[link_id]
+        return True
 
     def all(self) -> Iterator[tuple[str, Link | None]]:
         yield from list(self._links.items())

@@ -10,15 +10,11 @@ from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
 
 from zarrlink.errors import InvalidRequest, LinkGone
+from zarrlink.rows import MAX_TIME_MS
 from zarrlink.view import View
 
 MAX_NAME: Final = 200
 MAX_NOTE: Final = 2000
-# 9999-12-31: what JavaScript and ISO dates can still write.
-MAX_TIME_MS: Final = 253_402_300_799_999
-DAMAGED: Final = (KeyError, TypeError, ValueError, AttributeError, InvalidRequest)
-"""What a row that no link can be made of is noticed by."""
-
 
 LinkState = Literal["active", "expired", "revoking", "revoked"]
 """`revoking`: revoked, but the edge is not known to refuse it yet."""

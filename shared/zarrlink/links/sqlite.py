@@ -6,11 +6,14 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, Final
 
+from zarrlink.errors import DamagedRow
 from zarrlink.links.interface import KEEP, Keep
-from zarrlink.links.model import DAMAGED, Link, Uses
+from zarrlink.links.model import Link, Uses
+from zarrlink.rows import checked, reads, whole
 from zarrlink.sqlite_file import SqliteFile
 from zarrlink.view import View
 
@@ -56,7 +59,7 @@ class SqliteLinks:
             "ORDER BY created_ms DESC, id",
             (owner,),
         )
-        return [_link(row) for row in rows]
+        return whole(_link, rows)
 
     def change(
         self,
@@ -68,10 +71,12 @@ class SqliteLinks:
         expires_ms: int | Keep | None = KEEP,
     ) -> Link | None:
         fields = {"name": name, "note": note, "expires_ms": expires_ms}
-        return self._update(link_id, owner, {field: new for field, new in fields.items() if not isinstance(new, Keep)})
+        new = {field: value for field, value in fields.items() if not isinstance(value, Keep)}
+        row = self._update(link_id, owner, new)
+        return None if row is None else _link(row)
 
-    def revoke(self, link_id: str, owner: str | None, now_ms: int) -> Link | None:
-        return self._update(link_id, owner, {"revoked_ms": now_ms})
+    def revoke(self, link_id: str, owner: str | None, now_ms: int) -> bool:
+        return self._update(link_id, owner, {"revoked_ms": now_ms}) is not None
 
     def all(self) -> Iterator[tuple[str, Link | None]]:
         for row in self._file.rows(f"SELECT {_COLUMNS} FROM links"):
@@ -96,7 +101,7 @@ class SqliteLinks:
         with self._file.write() as connection:
             connection.execute("DELETE FROM links WHERE owner = ? AND expires_ms < ?", (owner, now_ms))
 
-    def _update(self, link_id: str, owner: str | None, fields: dict[str, Any]) -> Link | None:
+    def _update(self, link_id: str, owner: str | None, fields: dict[str, Any]) -> tuple[Any, ...] | None:
         assignments = ", ".join(f"{field} = ?" for field in fields) or "id = id"
         with self._file.write() as connection:
             rows = connection.execute(
@@ -104,9 +109,12 @@ class SqliteLinks:
                 f"RETURNING {_COLUMNS}",
                 (*fields.values(), link_id, owner, owner),
             ).fetchall()
-        return _link(rows[0]) if rows else None
+        return rows[0] if rows else None
 
 
+# Asked for at every request, and seldom another row.
+@lru_cache(maxsize=4096)
+@reads("link", itemgetter(0))
 def _link(row: tuple[Any, ...]) -> Link:
     link_id, owner, view, geometry, *others = row
     return Link(link_id, owner, _view(view), _geometry(geometry), *others)
@@ -115,14 +123,14 @@ def _link(row: tuple[Any, ...]) -> Link:
 def _link_or_none(row: tuple[Any, ...]) -> Link | None:
     try:
         return _link(row)
-    except DAMAGED:
+    except DamagedRow:
         return None
 
 
 # Read for every request and never changed once written.
 @lru_cache(maxsize=4096)
 def _view(text: str) -> View:
-    return View.from_json(text)
+    return checked(View.from_json(text))
 
 
 @lru_cache(maxsize=4096)

@@ -23,6 +23,7 @@ from zarrlink.dynamodb_table import (
     update_action,
 )
 from zarrlink.errors import SourceUnavailable
+from zarrlink.rows import reads, whole
 from zarrlink.users.interface import User
 
 _ATTEMPTS: Final = 10
@@ -53,7 +54,8 @@ class DynamoUsers:
         return None if row is None else _user(row)
 
     def all(self) -> list[User]:
-        return sorted(map(_user, self._table.scan("attribute_exists(#token_hash)")), key=lambda user: user.name)
+        rows = self._table.scan("attribute_exists(#token_hash)")
+        return sorted(whole(_user, rows), key=lambda user: user.name)
 
     def renew(self, name: str, token_hash: str) -> bool:
         # Each round sees what another did in the meantime: changed the user as well, or removed it.
@@ -99,5 +101,7 @@ class DynamoUsers:
         )
 
 
+# Not by the row's own id, which may be the hash of a token.
+@reads("user", lambda row: row.get("name"))
 def _user(row: Row) -> User:
     return User(row["name"], row["created_ms"], is_admin="is_admin" in row)

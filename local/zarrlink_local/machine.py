@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ from zarrlink.links.token import KeyRing, load_or_create_keys
 from zarrlink.sources.permission import VARIABLE, AllowedSources
 from zarrlink.sqlite_file import SqliteFile
 from zarrlink.storage.files import LocalFiles
+from zarrlink.storage.reach import Reach
 from zarrlink.users.sqlite import SqliteUsers
 from zarrlink_local.places import FolderPlaces
 from zarrlink_local.scan import register_below
@@ -37,6 +39,7 @@ FRESHNESS_S: Final = 1.0
 MOST_SHARD_BYTES: Final = 256 * 2**20
 _ADDRESS: Final = "address"
 _ALLOWED: Final = "allowed sources"
+_SERVED: Final = "served folders"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Machine:
     users: SqliteUsers
     library: Library
     jobs: SqliteJobs
+    reach: Reach
 
     def results(self) -> FolderStore:
         """Where results of jobs lie, a folder that is made if it is not there."""
@@ -79,7 +83,7 @@ class Machine:
         """Every dataset at or below a folder."""
         if place.startswith("s3://"):
             raise InvalidRequest(f"{place} is read by a stack on AWS: say which with --stack")
-        records = register_below(Path(place), self.catalogue, now_ms, warn)
+        records = register_below(Path(place), self.catalogue, now_ms, warn, self.reach)
         if not records:
             raise InvalidRequest(
                 f"no folder at or below {place} holds a {FILE_NAME}, or is a volume that zarrlink knows"
@@ -88,10 +92,10 @@ class Machine:
 
     def places(self, served: tuple[Path, ...]) -> FolderPlaces:
         """Where datasets may be registered by the API of a server that serves these folders."""
-        return FolderPlaces.of(served, _allowed(self.file))
+        return FolderPlaces.of(served, _allowed(self.file), self.reach)
 
     def tree(self, record: DatasetRecord) -> FolderTree:
-        return FolderTree(Path(record.location))
+        return FolderTree(Path(record.location), self.reach)
 
     def sweep(self) -> None:
         """Remove what imports that crashed left behind, and previews that nobody looks at any more."""
@@ -103,19 +107,25 @@ class Machine:
         _set_fact(self.file, _ADDRESS, address)
 
 
-def open_machine(state: Path, allow: tuple[str, ...] | None = None) -> Machine:
+def open_machine(state: Path, allow: tuple[str, ...] | None = None, served: tuple[Path, ...] = ()) -> Machine:
     """Open or create a state file. Raises ValueError where it, or its keys, cannot be used.
 
-    `allow`: prefixes of addresses outside of datasets' folders that may be read, beside those in the environment. With them
-    they are kept, in place of earlier ones, for the commands that make links while the server runs; None: as they were kept.
+    `allow`: prefixes of addresses outside of datasets' folders that may be read, beside those in the environment. `served`:
+    folders with datasets, which may link to each other. Both are kept, in place of earlier ones, for the commands that make
+    links while the server runs; None: as they were kept.
     """
     file = SqliteFile(state)
     if allow is not None:
         prefixes = [*allow, *os.environ.get(VARIABLE, "").split()]
         AllowedSources.of(prefixes)
+        folders = [str(folder.resolve()) for folder in served]
+        AllowedSources.of(folders)
         _set_fact(file, _ALLOWED, "\n".join(prefixes))
+        _set_fact(file, _SERVED, "\n".join(folders))
     catalogue, annotations = SqliteCatalogue(file), SqliteAnnotations(file)
     vault = FolderVault(state.with_name(state.name + ".annotations"))
+    allowed = _allowed(file)
+    reach = _reach(file, allowed)
     return Machine(
         file=file,
         keys=load_or_create_keys(state.with_name(state.name + ".key")),
@@ -126,19 +136,30 @@ def open_machine(state: Path, allow: tuple[str, ...] | None = None) -> Machine:
         users=SqliteUsers(file),
         library=Library(
             catalogue,
-            _open_folder,
+            partial(_open_folder, vault=vault, reach=reach),
             monotonic=time.monotonic,
             freshness_s=FRESHNESS_S,
             annotations=annotations,
-            allowed=_allowed(file),
+            allowed=allowed,
+            reach=reach,
             most_bytes=MOST_SHARD_BYTES,
         ),
         jobs=SqliteJobs(file),
+        reach=reach,
     )
 
 
 def _allowed(file: SqliteFile) -> AllowedSources:
     return AllowedSources.of([*os.environ.get(VARIABLE, "").split(), *_lines(_fact(file, _ALLOWED))])
+
+
+def _reach(file: SqliteFile, allowed: AllowedSources) -> Reach:
+    """What links in datasets may lead to: folders that the operator named, and never the state file and what lies beside it."""
+    folders = [*_lines(_fact(file, _SERVED)), *(it.text for it in allowed.prefixes if it.scheme == "file")]
+    beside = [file.path.with_name(file.path.name + end) for end in ("", ".key", ".annotations", ".exports")]
+    # By its own name too, where it is a link itself.
+    named = file.path.parent.resolve() / file.path.name
+    return Reach(map(Path, folders), [named, *beside])
 
 
 def _lines(text: str | None) -> list[str]:
@@ -162,5 +183,12 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _open_folder(location: str) -> LocalFiles:
-    return LocalFiles(Path(location))
+def _open_folder(location: str, vault: FolderVault, reach: Reach) -> LocalFiles:
+    if vault.holds(location):
+        # Ours, without any link.
+        return LocalFiles(Path(location))
+    source = LocalFiles(Path(location), reach)
+    if source.name != location:
+        # A link stands where a folder was registered: its target is no more the dataset's own than any other folder.
+        reach.check(source.name, f"{location}/", "")
+    return source

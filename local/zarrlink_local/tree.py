@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from zarrlink.errors import CorruptFile
+from zarrlink.storage.files import LocalFiles
+from zarrlink.storage.reach import Reach
 
 
 class Tree(Protocol):
@@ -28,26 +30,26 @@ class Tree(Protocol):
 
 
 class FolderTree:
-    """A folder of this machine. Symbolic links are followed, as the server does."""
+    """A folder of this machine. Symbolic links are followed, as the server does and where it does."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, reach: Reach) -> None:
         self._root = root
+        self._files = LocalFiles(root, reach)
 
     async def is_file(self, key: str) -> bool:
         # Unlike the method of Path, whose newer versions take what may not be looked at for absent.
         try:
-            return stat.S_ISREG((self._root / key).stat().st_mode)
+            return stat.S_ISREG(self._files.look(key).st_mode)
         except FileNotFoundError:
             return False
 
     async def names(self, folder: str) -> list[str]:
+        self._files.look(folder)
         return sorted(path.name for path in (self._root / folder).iterdir())
 
     @asynccontextmanager
     async def opened(self, key: str) -> AsyncIterator[BinaryIO]:
-        path = self._root / key
-        # Opening a FIFO would wait for good.
-        if not stat.S_ISREG(path.stat().st_mode):
+        if not stat.S_ISREG(self._files.look(key).st_mode):
             raise CorruptFile("not a regular file", key=key)
-        with path.open("rb") as stream:
+        with self._files.opened(key) as stream:
             yield stream

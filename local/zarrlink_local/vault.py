@@ -25,6 +25,11 @@ class FolderVault:
         folder = self._top / annotation_id / revision
         return FolderSink(folder), str(folder)
 
+    def holds(self, location: str) -> bool:
+        """Whether a location is that of a revision, however the state file was named when it was made."""
+        top = Path(location).parent.parent
+        return top == self._top or top.resolve() == self._top.resolve()
+
     def keep_only(self, annotation_id: str, revisions: tuple[str, ...]) -> None:
         folder = self._top / annotation_id
         if not folder.is_dir():

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from zarrlink.annotations.manifest import PackedVolume
     from zarrlink.opening.painted import VoxelTools
     from zarrlink.opening.volumes import LayerVolumes
+    from zarrlink.storage.reach import Reach
 
 MAX_OPEN_LAYERS: Final = 4096
 MAX_DESCRIPTIONS: Final = 64
@@ -65,7 +66,7 @@ class Library:
     """Layers by view, opened once and looked at again when older than `freshness_s`.
 
     `open_source`: from a record's location to what is stored there. `allowed`: what may be read outside of datasets'
-    folders. `most_bytes`: of a foreign shard that may go out as it is; by default what any door can carry whole. It is part of
+    folders. `reach`: where files of a folder outside may really lie. `most_bytes`: of a foreign shard that may go out as it is; by default what any door can carry whole. It is part of
     the geometry: libraries that share links must agree.
     """
 
@@ -78,11 +79,13 @@ class Library:
         freshness_s: float,
         annotations: Annotations | None = None,
         allowed: AllowedSources | None = None,
+        reach: Reach | None = None,
         most_bytes: int = MAX_CHUNK_BYTES,
     ) -> None:
         self._catalogue = catalogue
         self._annotations = annotations
         self._allowed = allowed or AllowedSources()
+        self._reach = reach
         self._most_bytes = most_bytes
         self._open_source = open_source
         self._monotonic = monotonic
@@ -256,7 +259,7 @@ class Library:
             from zarrlink.opening.painted import VoxelTools
 
             self._voxel_tools = VoxelTools.made(
-                self._tables, self._pages, self._outside, self._allowed, self._most_bytes
+                self._tables, self._pages, self._outside, self._allowed, self._reach, self._most_bytes
             )
         return self._voxel_tools
 

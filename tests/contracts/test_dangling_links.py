@@ -8,6 +8,7 @@ import pytest
 from zarrlink.byte_range import ByteRange
 from zarrlink.errors import SourceUnavailable
 from zarrlink.storage.files import LocalFiles
+from zarrlink.storage.reach import Reach
 
 
 @pytest.mark.parametrize("link", ["a/1/z0/y0/x0.wkw", "a/1/z0/y0", "a/1/z0", "a/1", "a"])
@@ -33,12 +34,12 @@ def test_a_missing_file_below_real_folders_is_absence(tmp_path: Path, folder: st
     assert asyncio.run(LocalFiles(tmp_path).read("a/1/z0/y0/x0.wkw")) is None
 
 
-def test_links_that_lead_somewhere_are_followed(tmp_path: Path) -> None:
+def test_links_that_lead_to_a_named_folder_are_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "x0.wkw").write_bytes(b"data")
     (tmp_path / "dataset").mkdir()
     (tmp_path / "dataset" / "y0").symlink_to(tmp_path / "elsewhere")
-    source = LocalFiles(tmp_path / "dataset")
+    source = LocalFiles(tmp_path / "dataset", Reach([tmp_path / "elsewhere"]))
     blob = asyncio.run(source.read("y0/x0.wkw"))
     assert blob is not None
     assert blob.data == b"data"

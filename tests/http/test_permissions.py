@@ -258,7 +258,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     seg = LayerFiles("seg", {Mag(1, 1, 1): SEGMENTS}, category="segmentation", block_side=32, file_side=2)
     write_tree(dataset(seg), folder / "mouse")
     (folder / "records").mkdir()
-    machine = open_machine(folder / "state.sqlite")
+    machine = open_machine(folder / "state.sqlite", (), (folder,))
     for name in (*SIGNED_IN, "maker"):
         machine.users.add(User(name, 1, is_admin=name == "admin"), hash_user_token(TOKEN.format(name)))
     jobs, store = SqliteJobs(machine.file), FolderStore(folder / "exports")

@@ -12,6 +12,7 @@ import pytest
 from builders.commands import Result
 from builders.wkw_files import LayerFiles, dataset, ramp, write_tree
 from zarrlink.geometry import Mag
+from zarrlink.sources.permission import VARIABLE
 from zarrlink_local.cli import datasets, main
 from zarrlink_local.machine import Machine, open_machine
 from zarrlink_local.scan import register_below
@@ -136,11 +137,15 @@ def test_a_folder_that_may_not_be_listed_is_damage(capsys, mouse: Path, monkeypa
     assert report["damage"] == ["a/1: cannot be listed: Permission denied"]
 
 
-def test_verify_follows_symbolic_links(capsys, mouse: Path) -> None:
+def test_verify_follows_symbolic_links(capsys, mouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a/1/z0/y0/x0.wkw", "a/1/z0/y0", "a/1/z1"):
         (mouse / name).rename(mouse.parent / name.replace("/", "-"))
         (mouse / name).symlink_to(mouse.parent / name.replace("/", "-"))
     (mouse / "a/1/z0/loop").symlink_to("..")
+    damage = json.loads(verify(capsys, mouse, "--json").out)["damage"]
+    assert all("a symbolic link leads out of the dataset's folder" in text for text in damage)
+    assert [text.partition(":")[0] for text in damage] == ["a/1/z1", "a/1/z0/y0"]
+    monkeypatch.setenv(VARIABLE, str(mouse.parent))
     report = verify(capsys, mouse, "--json").json
     assert (report["files"], report["damage"]) == (4, [])
 
@@ -191,14 +196,20 @@ def test_symbolic_links_are_followed_once_and_one_place_has_one_id(tmp_path: Pat
     for link, target in (("again", data / "mouse"), ("fly", store / "set1"), ("loop", data), ("more", store / "more")):
         (data / link).symlink_to(target)
     (store / "more" / "back").symlink_to(data)
-    machine = open_machine(tmp_path / "state.sqlite")
+    machine = open_machine(tmp_path / "state.sqlite", (), (data,))
+    told: list[str] = []
+    inside = register_below(data, machine.catalogue, 1, told.append, machine.reach)
+    assert [record.name for record in inside] == ["mouse"]
+    assert [text.partition(": ")[0] for text in told] == [str(data / "fly"), str(data / "more")]
+    assert all("--allow-source" in text for text in told)
+    machine = open_machine(tmp_path / "state.sqlite", (str(store),), (data,))
     assert names_below(machine, data) == ["mouse", "fly", "set2"]
     names_below(machine, store)
     assert len(machine.catalogue.all()) == 3
 
 
 def names_below(machine: Machine, folder: Path) -> list[str]:
-    return [record.name for record in register_below(folder, machine.catalogue, 1, pytest.fail)]
+    return [record.name for record in register_below(folder, machine.catalogue, 1, pytest.fail, machine.reach)]
 
 
 def test_serve_says_in_one_line_what_it_cannot_do(capsys, tmp_path: Path) -> None:

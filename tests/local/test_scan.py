@@ -9,13 +9,14 @@ import pytest
 
 from builders.foreign_arrays import numbered, ome_attributes, write_n5, write_precomputed, write_zarr2
 from zarrlink.formats.datasource import FILE_NAME
+from zarrlink.storage.reach import Reach
 from zarrlink_local.scan import dataset_folders
 
 DATA = numbered((4, 4, 4))
 
 
 def found(top: Path) -> list[str]:
-    return [folder.relative_to(top).as_posix() for folder in dataset_folders(top, pytest.fail)]
+    return [folder.relative_to(top).as_posix() for folder in dataset_folders(top, pytest.fail, Reach())]
 
 
 @pytest.fixture
@@ -46,6 +47,6 @@ def test_a_document_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x/zarr.json").symlink_to("zarr.json")
     told: list[str] = []
-    assert not list(dataset_folders(tmp_path, told.append))
+    assert not list(dataset_folders(tmp_path, told.append, Reach()))
     assert len(told) == 1
     assert "zarr.json" in told[0]

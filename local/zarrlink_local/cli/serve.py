@@ -55,7 +55,7 @@ from zarrlink_local.use_counter import UseCounter
     "allow",
     multiple=True,
     metavar="PREFIX",
-    help="Datasets may have mags that lie elsewhere, below this folder or address such as s3://bucket/folder or "
+    help="Datasets may have mags, or symbolic links to what lies, elsewhere: below this folder or address such as s3://bucket/folder or "
     "https://host/folder (may be repeated). [only what lies in a dataset's own folder]",
 )
 @click.option(
@@ -108,11 +108,11 @@ def serve(
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.WARNING)
     may_call, vouchers = cors.UiOrigins.from_text(" ".join(ui_origins)), choice.vouchers()
     edge = None if cdn_secrets is None else edge_of(cdn_secrets)
-    machine = open_machine(state, allow)
+    machine = open_machine(state, allow, data)
     machine.sweep()
     for folder in data:
         for record in register_below(
-            folder, machine.catalogue, now_ms(), lambda text: click.echo(f"left out: {text}", err=True)
+            folder, machine.catalogue, now_ms(), lambda text: click.echo(f"left out: {text}", err=True), machine.reach
         ):
             click.echo(f"dataset {record.name} ({record.id})")
     listener = server.listen(port)

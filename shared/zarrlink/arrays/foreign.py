@@ -150,7 +150,7 @@ async def _opened(
             raise UnsupportedLayer("the metadata of its array say something that zarrlink cannot read") from error
         raise found from error
     return OpenArray(
-        stored, TensorstoreVolume(stored, opened, source, stores), source, witnesses, stores.reads_parts(source)
+        stored, TensorstoreVolume(stored, opened, spec, source, stores), source, witnesses, stores.reads_parts(source)
     )
 
 

@@ -66,6 +66,19 @@ class StoredArray:
         channels = self.chunk_channels if isinstance(self.array, PrecomputedScale) else 1
         return math.prod(self.array.chunk) * channels * self.item_bytes
 
+    @property
+    def is_raw(self) -> bool:
+        """Whether each chunk is an object without any form: every one of its length would be taken for it."""
+        match self.array:
+            case ZarrArray(version=2, compressor=compressor, document=document):
+                return compressor is None and not document.get("filters")
+            case ZarrArray(shard=shard, codecs=codecs):
+                return shard is None and all(codec["name"] in ("bytes", "transpose") for codec in codecs)
+            case PrecomputedScale(sharded=sharded, document=document):
+                return not sharded and document.get("encoding") == "raw"
+            case N5Array():
+                return False
+
 
 def key_in(folder: str, name: str) -> str:
     """The key of `name` in a folder of a source."""

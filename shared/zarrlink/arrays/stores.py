@@ -22,6 +22,7 @@ from zarrlink.sources.permission import Address, AllowedSources, parse_address
 from zarrlink.storage.bucket_access import bucket_names
 from zarrlink.storage.files import LocalFiles
 from zarrlink.storage.interface import Blob, ByteSource, Stat
+from zarrlink.storage.reach import Reach
 from zarrlink.storage.whole import WholeObject
 
 CACHE_BYTES: Final = 64 * 2**20
@@ -37,18 +38,21 @@ class Stores:
     """What arrays are opened with. `environ`: where an S3 endpoint, the kind of credentials and the buckets whose requests are
     paid for by us (REQUESTER_PAYS_BUCKETS, see `BucketAccess`) are looked up. tensorstore takes on no role of another account.
 
-    `cache_bytes`: of decoded chunks, for all arrays together.
+    `reach`: where files of folders outside of the dataset may really lie. `cache_bytes`: of decoded chunks, for all arrays
+    together.
     """
 
     def __init__(
         self,
         *,
         allowed: AllowedSources = AllowedSources(),  # noqa: B008 (frozen)
+        reach: Reach | None = None,
         environ: Mapping[str, str] = MappingProxyType({}),
         cache_bytes: int = CACHE_BYTES,
         reads_at_once: int = READS_AT_ONCE,
     ) -> None:
         self.allowed = allowed
+        self._reach = reach
         self._reads_at_once = reads_at_once
         self._reads: tuple[AbstractEventLoop, Semaphore] | None = None
         self._environ = environ
@@ -105,7 +109,7 @@ class Stores:
     def source(self, address: Address) -> ByteSource:
         """An address outside of the dataset as a source of metadata."""
         if address.scheme == "file":
-            return LocalFiles(Path(address.text))
+            return LocalFiles(Path(address.text), self._reach)
         return _WholeObjects(self, address)
 
     def reads_parts(self, source: ByteSource) -> bool:

@@ -27,6 +27,7 @@ from zarrlink.opening.wkw import Outside
 from zarrlink.packed_blocks import PackedBlocks, PageCache
 from zarrlink.sources.permission import AllowedSources
 from zarrlink.storage.interface import ByteSource
+from zarrlink.storage.reach import Reach
 from zarrlink.view import View
 from zarrlink.voxel_layout import StoredVoxels
 
@@ -48,10 +49,16 @@ class VoxelTools:
 
     @classmethod
     def made(
-        cls, jump_tables: JumpTables, pages: PageCache, outside: Outside, allowed: AllowedSources, most_bytes: int
+        cls,
+        jump_tables: JumpTables,
+        pages: PageCache,
+        outside: Outside,
+        allowed: AllowedSources,
+        reach: Reach | None,
+        most_bytes: int,
     ) -> VoxelTools:
         """With memories of its own for mappings and decoded chunks."""
-        stores = Stores(allowed=allowed, environ=os.environ)
+        stores = Stores(allowed=allowed, reach=reach, environ=os.environ)
 
         async def volumes(source: ByteSource, described: LayerDescription) -> LayerVolumes:
             if described.data_format == "wkw":

@@ -11,11 +11,12 @@ import os
 import stat as stat_modes
 import time
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from zarrlink.byte_range import ByteRange
 from zarrlink.errors import RangeNotSatisfiable, SourceChanged, SourceUnavailable
 from zarrlink.storage.interface import Blob, Stat
+from zarrlink.storage.reach import LOOK, Reach, ServersFile
 
 _NOWAIT: Final = getattr(os, "RWF_NOWAIT", None)
 # O_NONBLOCK: opening a FIFO that lies where a file should be must not hang the server.
@@ -25,27 +26,29 @@ _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class LocalFiles:
-    """Files below `root`. Symbolic links are followed, wherever they lead: volumes are often gathered by them."""
+    """Files below `root`. Symbolic links are followed, since volumes are often gathered by them: to what lies below `root`,
+    and within `reach`. A link to anywhere else raises CorruptFile, from every call.
+    """
 
     absence_trust_s = 0.0
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, reach: Reach | None = None) -> None:
         self.name = str(root.resolve())
-        self._prefix = self.name + "/"
+        self._prefix = self.name.rstrip("/") + "/"
+        self._reach = reach or Reach()
 
     async def read(
         self, key: str, part: ByteRange | None = None, *, if_match: str | None = None, head_bytes: int = 0
     ) -> Blob | None:
         path = self._path(key)
         try:
-            descriptor = os.open(path, _FLAGS)
+            descriptor, status = self._open(path, key)
         except FileNotFoundError:
             self._confirm_absence(path, key)
             return None
         except OSError as error:
             raise _unavailable(key, error) from error
         try:
-            status = os.fstat(descriptor)
             if 0 <= time.time_ns() - status.st_mtime_ns < _SETTLED_NS:
                 await asyncio.sleep(_SETTLED_NS / 1e9)
                 status = os.fstat(descriptor)
@@ -72,23 +75,72 @@ class LocalFiles:
     async def stat(self, key: str) -> Stat | None:
         path = self._path(key)
         try:
-            status = os.stat(path)  # noqa: PTH116 (a Path costs more than the call)
+            return self._stat(path, key)
         except FileNotFoundError:
             self._confirm_absence(path, key)
             return None
         except OSError as error:
             raise _unavailable(key, error) from error
-        return Stat(_etag(status, key), status.st_size)
+
+    def look(self, key: str) -> os.stat_result:
+        """What there is, a folder too, if it may be read. Raises CorruptFile, OSError, SourceUnavailable."""
+        return self._look(self._path(key), key)
+
+    def opened(self, key: str) -> BinaryIO:
+        """A file as a stream. Raises CorruptFile, OSError, SourceUnavailable."""
+        return os.fdopen(self._open(self._path(key), key)[0], "rb")
+
+    def _open(self, path: str, key: str) -> tuple[int, os.stat_result]:
+        """A descriptor of a regular file that may be read. Raises CorruptFile, OSError, SourceUnavailable."""
+        if self._reach.is_suspect(self._prefix):
+            # Asked before too, so that the server's own files are not so much as opened.
+            self._look(path, key)
+        descriptor = os.open(path, _FLAGS)
+        try:
+            status = os.fstat(descriptor)
+            etag = _etag(status, key)
+            if not self._reach.is_known(self._prefix, status.st_dev, etag):
+                self._reach.check_opened(descriptor, path, self._prefix, key)
+                self._reach.keep(self._prefix, status.st_dev, etag)
+        except ServersFile:
+            # Left open: closing it would end all locks that this process has on it, SQLite's among them.
+            raise
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor, status
+
+    def _stat(self, path: str, key: str) -> Stat:
+        status = os.stat(path)  # noqa: PTH116 (a Path costs more than the call)
+        etag = _etag(status, key)
+        if not self._reach.is_known(self._prefix, status.st_dev, etag):
+            # Looked at once more, by a descriptor: what the path leads to may be another thing by now.
+            status = self._look(path, key)
+            etag = _etag(status, key)
+            self._reach.keep(self._prefix, status.st_dev, etag)
+        return Stat(etag, status.st_size)
+
+    def _look(self, path: str, key: str) -> os.stat_result:
+        descriptor = os.open(path, LOOK)
+        try:
+            self._reach.check_opened(descriptor, path, self._prefix, key)
+            return os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
 
     def _confirm_absence(self, path: str, key: str) -> None:
         """Raises SourceUnavailable where it cannot be told whether a file that is not there was ever written.
 
         A link whose target is gone (an unmounted disk, an annexed file that was not fetched) looks like a file that
-        was never written. So the deepest part of the path that there is must be a folder.
+        was never written. So the deepest part of the path that there is must be a folder, where files may be read.
         """
         while len(path) > len(self.name) and not os.path.lexists(path):
             path = path.rpartition("/")[0]
-        if not os.path.isdir(path) and not os.path.isfile(path):  # noqa: PTH112, PTH113 (as above)
+        try:
+            mode = self._look(path, key).st_mode
+        except OSError:
+            mode = 0
+        if not stat_modes.S_ISDIR(mode) and not stat_modes.S_ISREG(mode):
             raise SourceUnavailable("a link leads nowhere, or the dataset's folder is gone", key=key)
 
     def _path(self, key: str) -> str:

@@ -1,0 +1,96 @@
+"""Where files of a dataset may really lie. Symbolic links are followed, and may lead only there.
+
+Whoever controls a dataset's files can put a link among them, and would have the server read its own keys, or another's volume.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from zarrlink.errors import CorruptFile
+
+_LEADS_OUT: Final = (
+    "a symbolic link leads out of the dataset's folder, to where zarrlink was not told to read; the operator allows it by "
+    "zarrlink serve --allow-source PREFIX or in the environment variable ZARRLINK_ALLOWED_SOURCES"
+)
+_LEADS_IN: Final = "a symbolic link leads to the server's own files, which are never read for a dataset"
+_DESCRIPTORS: Final = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else None  # noqa: PTH112 (used as text)
+# Of macOS.
+_GET_PATH: Final[int | None] = getattr(fcntl, "F_GETPATH", None)
+_LONGEST_PATH: Final = 1024
+# To look at what lies somewhere without opening it.
+LOOK: Final = os.O_CLOEXEC | os.O_NONBLOCK | getattr(os, "O_PATH", os.O_RDONLY)
+# About 5 MB.
+_MAX_KNOWN: Final = 16_384
+
+
+class ServersFile(CorruptFile):
+    """A link to one of the server's own files."""
+
+
+class Reach:
+    """What may be read beside a dataset's own folder, and what may not be read even in there.
+
+    `folders`: named by the operator; `closed`: files and folders of the server, with all whose names go on after a `.` or `-`
+    (`state.sqlite` closes `state.sqlite.key` and `state.sqlite-wal`). All as they are now, links resolved.
+    """
+
+    def __init__(self, folders: Iterable[Path] = (), closed: Iterable[Path] = ()) -> None:
+        self._folders = tuple(_prefix(os.path.realpath(folder)) for folder in folders)
+        own = [os.path.realpath(path) for path in closed]
+        # A space: the kernel's path of a file that was replaced meanwhile ends in " (deleted)".
+        self._closed = tuple(f"{path}{end}" for path in dict.fromkeys(own) for end in ("/", ".", "-", " "))
+        self._known: dict[tuple[str, int, str], None] = {}
+        self._suspects: set[str] = set()
+
+    def is_suspect(self, own: str) -> bool:
+        """Whether a link to the server's own files was found in this dataset, since the process began."""
+        return own in self._suspects
+
+    def refusal(self, real: str, own: str) -> str:
+        """Why what really lies at `real` may not be read for the dataset in the folder `own` (resolved, with a slash at its
+        end), and what the operator can do; "" where it may."""
+        place = f"{real}/"
+        if place.startswith(self._closed):
+            return _LEADS_IN
+        return "" if place.startswith((own, *self._folders)) else _LEADS_OUT
+
+    def check(self, real: str, own: str, key: str) -> None:
+        """The same. Raises CorruptFile, of which ServersFile is one."""
+        refusal = self.refusal(real, own)
+        if refusal == _LEADS_IN:
+            self._suspects.add(own)
+            raise ServersFile(refusal, key=key)
+        if refusal:
+            raise CorruptFile(refusal, key=key)
+
+    def check_opened(self, descriptor: int, path: str, own: str, key: str) -> None:
+        """The same of what was opened by `path`. Raises OSError too."""
+        self.check(real_path(descriptor, path), own, key)
+
+    def is_known(self, own: str, device: int, etag: str) -> bool:
+        """Whether this very version of a file was checked: a file that is moved is another version."""
+        return (own, device, etag) in self._known
+
+    def keep(self, own: str, device: int, etag: str) -> None:
+        """It was."""
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[own, device, etag] = None
+
+
+def real_path(descriptor: int, path: str) -> str:
+    """Where what was opened by `path` really lies, told by the kernel. Raises OSError."""
+    if _DESCRIPTORS is not None:
+        return os.readlink(f"{_DESCRIPTORS}/{descriptor}")  # noqa: PTH115 (a Path costs more than the call)
+    if _GET_PATH is not None:
+        return os.fsdecode(fcntl.fcntl(descriptor, _GET_PATH, bytes(_LONGEST_PATH)).rstrip(b"\0"))
+    return os.path.realpath(path)
+
+
+def _prefix(folder: str) -> str:
+    return folder if folder.endswith("/") else f"{folder}/"

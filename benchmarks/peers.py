@@ -34,6 +34,10 @@ PASSING = ("zarr-http-server", "ome_zarr view")
 _BLOSC = numcodecs.Blosc()
 _ZSTD = numcodecs.Zstd()
 _CHECKED = 4
+BY_ROUNDS = (
+    "Aims: the median of each round's ratio, whose two contestants were next to each other in time. `times zarrlink's` in the"
+    " tables of the results: the ratio of the medians of all rounds, which may be another figure, by some per cent."
+)
 LEFT_OUT = (
     "Left out: simple-zarr-server 0.2.0 (fails at every request: it subscripts a store, which a store of Zarr 3 does not"
     " allow), omero-ms-zarr (needs an OMERO server), WEBKNOSSOS itself (Scala; its server is in no package registry)."
@@ -108,7 +112,7 @@ def run(dataset: Path, scale: Scale, cases: tuple[Case, ...] = CASES) -> Part:
             part.tables.append(_table(case, medians[case]))
             part.aims += _aims(case, found)
     part.plots = [_plot(side, medians) for side in sides]
-    part.notes = [_versions(), LEFT_OUT]
+    part.notes = [BY_ROUNDS, _versions(), LEFT_OUT]
     return part
 
 

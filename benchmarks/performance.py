@@ -36,14 +36,20 @@ def write(known: Mapping[str, Measured], docs: Path) -> None:
         subprocess.run(command, input=json.dumps(plots), text=True, check=True)
     else:
         print("plots stay as they were: `make setup-peers` installs what draws them", file=sys.stderr)
-    (docs / "performance.md").write_text(page(found))
+    (docs / "performance.md").write_text(page(found, results()))
+
+
+def results() -> str:
+    """All tables, of all parts."""
+    return (HERE / "results.md").read_text()
 
 
 def _shown(known: Mapping[str, Measured]) -> dict[str, Measured]:
     return {name: known[name] for name in PARTS if name in known}
 
 
-def page(known: Mapping[str, Measured]) -> str:
+def page(known: Mapping[str, Measured], tables: str) -> str:
+    """The page. `tables`: the whole file of results, in whose cells the aims of the other parts are."""
     found = _shown(known)
     aims = [aim for one in found.values() for aim in one.part.aims]
     rows = ["| aim | wished for | found | |", "| --- | --- | --- | --- |", *map(_row, aims)]
@@ -57,11 +63,27 @@ def page(known: Mapping[str, Measured]) -> str:
         pieces.append(
             "\n".join(f"* {'; '.join(aim.what for aim in those)}: {why}." for why, those in missed.items()) + "\n"
         )
+    pieces.append(_aims_in(tables))
     for one in found.values():
         pieces += [f"## {one.part.title}\n", _listed(one.facts), one.part.intro + "\n"]
         pieces += [f"![{plot.title}](images/performance-{plot.name}.svg)\n" for plot in one.part.plots]
         pieces.append(_listed(one.part.notes))
     return "\n".join(pieces)
+
+
+def _aims_in(tables: str) -> str:
+    counted = report.aims_in(tables)
+    every = [is_met for several in counted.values() for is_met in several]
+    rows = ["| part of the results | column | wished for | met | **missed** |", "| --- | --- | --- | --- | --- |"]
+    rows += [
+        f"| {part} | {column} | {wished} | {sum(several)} | {len(several) - sum(several)} |"
+        for (part, column, wished), several in counted.items()
+    ]
+    said = (
+        f"[The results](../benchmarks/results.md) have {len(every)} aims more, of which {every.count(False)} are missed: each in"
+        " its cell of a table.\n"
+    )
+    return "\n".join([said, *rows]) + "\n"
 
 
 def _row(aim: Aim) -> str:

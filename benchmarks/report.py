@@ -121,6 +121,29 @@ def at_most(ratio: float, aim: float) -> str:
     return f"{ratio:.3g} (aim {aim:g}: {'met' if ratio <= aim else 'missed'})"
 
 
+_CELL = re.compile(r"([\d.e+-]+) \(aim ([\d.e+-]+): (met|missed)\)")
+
+
+def aims_in(results: str) -> dict[tuple[str, str, str], list[bool]]:
+    """The aims in the cells of a whole results file, as `at_least` and `at_most` wrote them: whether each was met, by part,
+    column, and aim (`at least 3`)."""
+    found: dict[tuple[str, str, str], list[bool]] = {}
+    part, head = "", []
+    for line in results.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("|") else []
+        if line.startswith("## "):
+            part = line.removeprefix("## ")
+        if not cells:
+            head = []
+        head = head or cells
+        for column, cell in zip(head, cells, strict=True):
+            if aim := _CELL.fullmatch(cell):
+                is_met = aim[3] == "met"
+                limit = "at least" if (float(aim[1]) >= float(aim[2])) == is_met else "at most"
+                found.setdefault((part, column, f"{limit} {aim[2]}"), []).append(is_met)
+    return found
+
+
 def load() -> str:
     """The load averages over 1, 5 and 15 minutes."""
     return " ".join(f"{average:.2f}" for average in os.getloadavg())

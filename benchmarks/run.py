@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NoReturn
 
 import bulk
 import cdn_hits
@@ -43,14 +44,27 @@ NEEDS = {"serving": serving.missing, "edge": cdn_hits.missing, "lambda": lambda_
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """What is wrong in one line, before anything is measured."""
+        self.exit(2, f"{message}\n")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = _Parser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works; prints only")
     parser.add_argument("--out", type=Path, help="the file to write [benchmarks/results.md; with --quick: none]")
     parser.add_argument("--only", choices=PARTS, help="one part alone; the others stay in the file as they are")
     parser.add_argument("--rounds", type=int, help="fewer or more rounds than 5")
     options = parser.parse_args()
+    if options.rounds is not None and options.rounds < 1:
+        parser.error(f"--rounds {options.rounds}: at least 1 round is measured")
     names = [options.only] if options.only else list(PARTS)
+    if "soak" in names:
+        try:
+            soak.minutes()
+        except ValueError as error:
+            parser.error(str(error))
     if missing := [what for name in names for what in NEEDS.get(name, list)()]:
         sys.exit(f"benchmarks need {' and '.join(missing)}: install them, or use --only frames")
     scale = QUICK if options.quick else FULL

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import shutil
 import statistics
 import time
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,20 +24,38 @@ from zarrlink.formats.datasource import FILE_NAME
 
 AIM = 1.05
 # `make bench` soaks for an hour; SOAK_MINUTES=3 says otherwise.
-MINUTES = float(os.environ.get("SOAK_MINUTES", "60"))
+_MINUTES = "SOAK_MINUTES"
+_USUAL_MINUTES = 60.0
 CONCURRENCY = 8
 WHY = (
     "a soak of a few minutes ends before the memory that is freed and kept has found its bound (64 MiB of it, and what eight"
     " readers' shards take while they are sent), and so rises in steps; in one process, without sockets, the application's memory"
     " is flat after the first thousands of requests, and tracemalloc finds nothing that grows. An hour's soak decides"
 )
+FREED = (
+    "What rises is no cache but memory that was freed and that glibc keeps between what is used: asked by `mallinfo2` in such a soak"
+    " of 9 minutes, 17.1 MiB were in use after the first minute and 17.2 at the end, 22 and 48 MiB freed and kept. The 64 MiB that"
+    " `serve` sets bound the end of the heap, not these holes; nobody has seen yet where they end."
+)
 _COPIES = 16
 _SAMPLES = 60
 _PATHS = 4000
 
 
+def minutes() -> float:
+    """How long a soak is. Raises ValueError where SOAK_MINUTES is no such number."""
+    said = os.environ.get(_MINUTES, "")
+    try:
+        found = float(said) if said else _USUAL_MINUTES
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise ValueError(f"{_MINUTES}={said}: minutes are a number above 0")
+    return found
+
+
 def run(dataset: Path, scale: Scale) -> Part:
-    seconds = MINUTES * 60 if scale.seconds > 1 else 4
+    seconds = minutes() * 60 if scale.seconds > 1 else 4
     each = max(1, round(seconds / _SAMPLES))
     count = _COPIES * len(LAYERS)
     part = Part(
@@ -65,9 +85,7 @@ def run(dataset: Path, scale: Scale) -> Part:
             reason=WHY,
         )
     )
-    part.notes = [
-        "The first quarter fills the caches, which are bounded, and the 64 MiB of freed memory at most that are kept.",
-    ]
+    part.notes = notes(points)
     return part
 
 
@@ -99,12 +117,32 @@ def _paths(scale: Scale, chosen: random.Random) -> list[str]:
     return found
 
 
-def _growth(points: list[tuple[float, float]]) -> float:
+def notes(points: Sequence[tuple[float, float]]) -> list[str]:
+    """What is said of RSS in MiB by minutes: whether it still rises, and by how much."""
+    (early, before), (late, after) = _second_and_last(points)
+    rise = (after - before) / (late - early) * 60
+    said = (
+        f"Memory still rises by {rise:.1f} MiB an hour (medians: {before:.1f} MiB in the second quarter, {after:.1f} in the last):"
+        f" the aim is that this is at most {AIM - 1:.0%}, not that it is flat."
+        if after > before
+        else f"Memory does not rise from the second quarter to the last (medians: {before:.1f} and {after:.1f} MiB)."
+    )
+    return ["The first quarter fills the caches, which are bounded.", said, *([FREED] if after > before else [])]
+
+
+def _second_and_last(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The medians of two quarters: minutes, MiB."""
     quarter = max(1, len(points) // 4)
     second, last = (
-        statistics.median(mib for _, mib in part) for part in (points[quarter : 2 * quarter], points[-quarter:])
+        (statistics.median(minute for minute, _ in part), statistics.median(mib for _, mib in part))
+        for part in (points[quarter : 2 * quarter], points[-quarter:])
     )
-    return last / second
+    return second, last
+
+
+def _growth(points: Sequence[tuple[float, float]]) -> float:
+    (_, before), (_, after) = _second_and_last(points)
+    return after / before
 
 
 def _table(points: list[tuple[float, float]], requests: float) -> Table:

@@ -3,7 +3,8 @@
 python infra/audit.py [--out dist] [--strict]    prints a line for each part; status 1 where something was found
 
 Weaknesses come from an advisory service. Where it cannot be reached, or knows nothing of the packages, nothing was found out, in
-either direction: that is said for each list, once more at the end, and is a failure (status 2) only with `--strict`.
+either direction: that is said for each list, once more at the end, and is a failure (status 2) only with `--strict`. Packages of npm,
+which only tests use, are in bills of materials; nobody asks for their weaknesses here, which is said too.
 """
 
 from __future__ import annotations
@@ -16,9 +17,21 @@ import sys
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-CONSTRAINTS: Final = ("constraints.txt", "constraints-aws.txt", "constraints-webknossos.txt", "constraints-audit.txt")
+# What is served and deployed first; then what builds, tests and measures it.
+CONSTRAINTS: Final = (
+    "constraints.txt", "constraints-aws.txt", "constraints-webknossos.txt", "constraints-audit.txt",
+    "constraints-clients.txt", "constraints-localstack.txt", "constraints-ministack.txt", "constraints-peers.txt",
+)  # fmt: skip
+# Of npm: what tests read links with.
+LOCKS: Final = ("tests/clients/javascript/package-lock.json", "tests/end_to_end/zarrita/package-lock.json")
+NOT_ASKED: Final = (
+    "NOT ASKED FOR: weaknesses of packages from npm, which only tests use:"
+    f" `npm audit` in {' and '.join(name.rpartition('/')[0] for name in LOCKS)} does it."
+    " The bundles of vizarr and itk-vtk-viewer (tests/clients/fetch_bundles.py) are in no list."
+)
 _PATIENCE_S: Final = 300
 # Tokens that say themselves what they are. Guesses by entropy would name every digest and fixture of this repository.
 _KINDS: Final = (
@@ -41,7 +54,9 @@ _PRIVATE: Final = (
     ".pypirc",
 )
 # Made-up ones: that such addresses are refused is what tests are about.
-_MADE_UP: Final = re.compile(r"//(?:user:word@127\.0\.0\.1|key:secret@bucket/|ann:secret@webknossos\.example)")
+_MADE_UP: Final = re.compile(
+    r"//(?:user:word@127\.0\.0\.1|key:secret@bucket/|ann:secret@webknossos\.example|user:secret@host\.example)"
+)
 
 
 class Found(NamedTuple):
@@ -95,6 +110,23 @@ def write_bill(constraints: Path, out: Path) -> Found:
     return Found(f"{len(components)} packages in {out}")
 
 
+def write_bill_of_lock(lock: Path, out: Path) -> Found:
+    """A bill of materials in CycloneDX's JSON, of what a lock file of npm (lockfileVersion 2 or 3) pins."""
+    components = []
+    for place, package in json.loads(lock.read_text())["packages"].items():
+        # "" is the folder itself.
+        if place:
+            name = package.get("name", place.rpartition("node_modules/")[2])
+            purl = f"pkg:npm/{quote(name)}@{package['version']}"
+            components.append(
+                {"type": "library", "bom-ref": place, "name": name, "version": package["version"], "purl": purl}
+            )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    bill = {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": components}
+    out.write_text(json.dumps(bill, indent=1) + "\n")
+    return Found(f"{len(components)} packages in {out}")
+
+
 def secrets(files: list[Path], root: Path) -> Found:
     """Keys and tokens in files, and files that are private by their name."""
     # Of the audit's own environment: the tests of this module have none.
@@ -139,6 +171,9 @@ def main() -> int:
         parts[f"{name}, weaknesses"] = lambda name=name: ask_for_weaknesses(ROOT / name)
         bill = out / f"zarrlink-{Path(name).stem}.cdx.json"
         parts[f"{name}, bill"] = lambda name=name, bill=bill: write_bill(ROOT / name, bill)
+    for name in LOCKS:
+        bill = out / f"zarrlink-npm-{Path(name).parent.name}.cdx.json"
+        parts[f"{name}, bill"] = lambda name=name, bill=bill: write_bill_of_lock(ROOT / name, bill)
     parts["secrets"] = lambda: secrets(project_files(ROOT), ROOT)
     sound, unknown = True, []
     for label, part in parts.items():
@@ -148,6 +183,7 @@ def main() -> int:
         for line in found.wrong:
             print(f"  {line}")
             sound = False
+    print(NOT_ASKED)
     if unknown:
         print(f"NOT AUDITED: {', '.join(unknown)}. Ask again from where the advisory service can be reached.")
     return 1 if not sound else 2 if unknown and wanted.strict else 0

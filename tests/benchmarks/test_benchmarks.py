@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -157,13 +158,56 @@ def test_a_soak_is_measured(dataset: Path) -> None:
     assert part.aims[0].found > 0
 
 
+@pytest.mark.parametrize(
+    ("options", "minutes", "said"),
+    [
+        (["--rounds", "0"], "", "--rounds 0: at least 1 round is measured\n"),
+        (["--rounds", "-1"], "", "--rounds -1: at least 1 round is measured\n"),
+        (["--only", "soak"], "abc", "SOAK_MINUTES=abc: minutes are a number above 0\n"),
+        (["--only", "soak"], "-3", "SOAK_MINUTES=-3: minutes are a number above 0\n"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_in_one_line(options: list[str], minutes: str, said: str) -> None:
+    run = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "run.py"), "--quick", *options],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "SOAK_MINUTES": minutes},
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", said)
+
+
+def test_a_soak_says_by_how_much_memory_still_rises() -> None:
+    """By the medians of the second and of the last quarter."""
+    flat = [(float(minute), 100.0) for minute in range(61)]
+    rising = [(minute, mib + 2 * minute / 30) for minute, mib in flat]
+    assert soak.FREED in soak.notes(rising)
+    assert "does not rise" in " ".join(soak.notes(flat))
+    assert "rises by 4.0 MiB an hour" in " ".join(soak.notes(rising))
+
+
+def test_the_page_counts_the_aims_in_the_cells_of_the_results() -> None:
+    table = report.Table("us", ("a", "ratio"), [["x", report.at_least(2, 3)], ["y", report.at_least(4, 3)]])
+    other = report.Table("MB", ("a", "RSS"), [["x", report.at_most(9, 8)]])
+    results = report.document([report.Part("First", "Said.", [table, other]).markdown([])])
+    assert report.aims_in(results) == {
+        ("First", "ratio", "at least 3"): [False, True],
+        ("First", "RSS", "at most 8"): [False],
+    }
+    page = performance.page({}, results)
+    assert "3 aims more, of which 2 are missed" in page
+    assert "| First | ratio | at least 3 | 1 | 1 |" in page
+    assert "| First | RSS | at most 8 | 0 | 1 |" in page
+
+
 def test_the_page_says_which_aims_are_missed_and_why(tmp_path: Path) -> None:
     aims = [report.Aim("fast", 6.0, 5.0, least=True), report.Aim("small", 2.0, 1.0, least=False, reason="it is large")]
     series = {"b": [("x", 1.0), ("y", 2.0)], "c": [("x", 3.0), ("y", 4.0)]}
     plots = [report.Plot("bars", "B", "", "us", series, "y"), report.Plot("lines", "L", "n", "us", {"a": [(1.0, 2.0)]})]
     part = report.Part("Peers", "Said.", [report.Table("t", ("a",), [["1"]])], ["noted"], aims, plots)
     known = report.keep(tmp_path / "results.json", {"peers": report.Measured(part, ["day 1"])})
-    page = performance.page(known)
+    page = performance.page(known, performance.results())
     assert "| fast | at least 5 | 6 | met |" in page
     assert "| small | at most 1 | 2 | **missed** |" in page
     assert "* small: it is large." in page
@@ -177,7 +221,7 @@ def test_the_page_says_which_aims_are_missed_and_why(tmp_path: Path) -> None:
 def test_the_page_and_its_plots_are_of_the_kept_numbers() -> None:
     docs = BENCHMARKS.parent / "docs"
     page = (docs / "performance.md").read_text()
-    assert page == performance.page(report.read(BENCHMARKS / "results.json"))
+    assert page == performance.page(report.read(BENCHMARKS / "results.json"), performance.results())
     images = re.findall(r"\]\((images/[^)]*)\)", page)
     assert images
     assert all(0 < (docs / image).stat().st_size < 150_000 for image in images)

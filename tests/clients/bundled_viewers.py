@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 import numpy as np
 
-from builders.browser import CHROMIUM
 from clients.fetch_bundles import BUNDLES
 from clients.matrix import Outcome, Verdict, difference
 from clients.names import ITK_VTK, VIZARR
@@ -44,8 +43,8 @@ _FAR_AWAY: Final = re.compile(r"^https://")
 _NO_DECODER: Final = "export class JpxImage {}"
 
 
-def available() -> bool:
-    return CHROMIUM is not None and all((FOLDER / name).is_dir() for name, *_ in BUNDLES)
+def fetched() -> bool:
+    return all((FOLDER / name).is_dir() for name, *_ in BUNDLES)
 
 
 def versions(name: str) -> str:

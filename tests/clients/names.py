@@ -26,6 +26,8 @@ WEBKNOSSOS = "webknossos"
 NEUROGLANCER = "Neuroglancer (Chromium)"
 VIZARR = "vizarr (Chromium)"
 ITK_VTK = "itk-vtk-viewer (Chromium)"
+# What they read beside links.
+STATIC = "A Zarr folder behind nginx"
 JAVASCRIPT_CLIENTS = ("zarrita", "ome-zarr.js", "Viv's loader")
 NAMES = (*PYTHON_CLIENTS, WEBKNOSSOS, NEUROGLANCER, VIZARR, ITK_VTK, *JAVASCRIPT_CLIENTS)
 

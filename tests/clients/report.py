@@ -6,9 +6,10 @@ import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from clients.known import reason_of
+from clients.known import is_excused, reason_of
 from clients.matrix import Outcome
 from clients.names import WEBKNOSSOS
+from clients.needs import told as told_missing
 from clients.sites import VERSIONS, Version
 
 _MARKS = {
@@ -59,6 +60,15 @@ class Results:
         """Failures that nobody has looked into: those on links may be our fault."""
         return [one for one in self.failures() if reason_of(one, static=self.static) is None]
 
+    def outdated(self) -> list[Outcome]:
+        """Those that passed, though what is known says that they fail."""
+        return [
+            one
+            for several in self.outcomes.values()
+            for one in several
+            if one.passed and is_excused(one, static=self.static)
+        ]
+
     def address(self, client: str, layers: Sequence[tuple[str, str]]) -> str:
         """Which version's address to give a client: `v2, v3`, or `v2; labels uint64: v3`."""
         passed = {
@@ -83,14 +93,35 @@ class Results:
         return "; ".join([", ".join(best), *(f"{what}: {version}" for what, version in rest.items())])
 
 
-def page(date: str, layers: Sequence[tuple[str, str]], versions: Mapping[str, str], found: Sequence[Results]) -> str:
-    """The whole page. `layers`: name and what it is; `versions`: by client; `found`: on links, then on other sites."""
+def to_look_into(results: Results) -> list[str]:
+    """What somebody must look into, a line each."""
+    lines = [
+        f"not explained: {one.client} {one.version} {one.layer}: {one.verdict}: {one.words}"
+        for one in results.unexplained()
+    ]
+    lines += [
+        f"excused, and passes: {one.client} {one.version} {one.layer}: take it out of known.py"
+        for one in results.outdated()
+    ]
+    return [f"{results.title}: {line}" for line in lines]
+
+
+def page(
+    date: str,
+    layers: Sequence[tuple[str, str]],
+    versions: Mapping[str, str],
+    found: Sequence[Results],
+    left_out: Mapping[str, str],
+) -> str:
+    """The whole page. `layers`: name and what it is; `versions`: by client; `found`: on links, then on other sites; `left_out`:
+    what was not tried, and why."""
     links = found[0]
     clients = list(dict.fromkeys(client for client, _ in links.outcomes))
     lines = [
         "# Clients",
         "",
         f"Made by `make clients` on {date} ({platform.system()} {platform.machine()}, Python {platform.python_version()}).",
+        *([f"\n**LEFT OUT** of this run: {'; '.join(told_missing(left_out))}."] if left_out else []),
         "",
         "## Which address for which tool",
         "",
@@ -127,8 +158,6 @@ def page(date: str, layers: Sequence[tuple[str, str]], versions: Mapping[str, st
     ]
     for results in found:
         lines += _table(results, clients, [name for name, _ in layers])
-    if len(found) == 1:
-        lines += ["nginx was not found: the folder was not tried.", ""]
     lines += ["## Why, and what to do", ""]
     for results in found:
         lines += _reasons(results, [name for name, _ in layers])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
 from builders.wkw_files import noise
-from clients import bundled_viewers, matrix, names, report
-from clients.known import reason_of
+from clients import bundled_viewers, matrix, names, needs, report
+from clients.known import REASONS, is_excused, reason_of
 from clients.matrix import Outcome, run_client, told
 from clients.planted import Bug, planted
 from clients.sites import Version
@@ -69,9 +71,55 @@ def test_a_failure_on_a_link_that_nobody_explained_is_named() -> None:
     results = report.Results("Links", {("zarr-python (fsspec)", "v3"): [mine], ("cloud-volume", "v3"): [theirs]})
     assert results.unexplained() == [mine]
     assert reason_of(theirs) is not None
-    shown = report.page("today", [("em", "grey")], {mine.client: "1", theirs.client: "2"}, [results])
+    versions = {mine.client: "1", theirs.client: "2"}
+    shown = report.page("today", [("em", "grey")], versions, [results], {})
     assert "Not explained yet" in shown
     assert "take the v2 address" in shown
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Outcome("vizarr (Chromium)", "v3", "em", "wrong voxels", "plane 37: 100 of 31930 pixels"),
+        Outcome(
+            "itk-vtk-viewer (Chromium)", "v2", "em", "failed to read", "AxiosError: Request failed with status code 404"
+        ),
+        Outcome("cloud-volume", "v3", "em", "failed to read", "ValueError: operands could not be broadcast together"),
+        Outcome("cloud-volume", "v3", "rgb", "failed to read", "sharded volumes are not currently supported."),
+        Outcome("Viv's loader", "v2", "em", "failed to read", "TypeError: Cannot convert 0 to a BigInt"),
+        Outcome("ome-zarr.js", "v3", "rgb", "failed to read", "Order length must match the number of dimensions."),
+    ],
+)
+def test_what_is_known_of_a_cell_excuses_no_other(failure: Outcome) -> None:
+    assert report.Results("Links", {(failure.client, failure.version): [failure]}).unexplained() == [failure]
+
+
+def test_what_is_excused_and_passes_is_told() -> None:
+    right = Outcome("vizarr (Chromium)", "v3", "rgb", "passed")
+    found = {("vizarr (Chromium)", right.version): [right]}
+    assert report.to_look_into(report.Results("Links", found)) == [
+        "Links: excused, and passes: vizarr (Chromium) v3 rgb: take it out of known.py"
+    ]
+    assert report.to_look_into(report.Results("A folder", found, static=True)) == []
+
+
+def test_the_cells_that_are_known_are_those_that_fail_on_the_page() -> None:
+    """Cells that clients have changed in since are told of by `make clients` itself."""
+    page = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
+    used = set()
+    for title, static in (("Links of `zarrlink serve`", False), (names.STATIC, True)):
+        table = page.partition(f"## {title}\n")[2].split("\n## ")[0].strip().splitlines()
+        heads = [head.strip(" `").split(" `") for head in table[0].split("|")[2:-1]]
+        assert len(table) > 20
+        for row in table[2:]:
+            client, *marks = (cell.strip() for cell in row.split("|")[1:-1])
+            for (version, layer), mark in zip(heads, marks, strict=True):
+                cell = Outcome(client, cast("Version", version), layer, "passed")
+                assert is_excused(cell, static=static) == (mark not in ("✓", "-")), f"{title}: {cell}"
+                used |= {(reason, static) for reason in REASONS if reason.is_of(cell, static=static)}
+    assert used == {
+        (reason, static) for reason in REASONS for static in (True, False) if (reason.folder, reason.links)[not static]
+    }
 
 
 def test_what_excuses_a_static_folder_excuses_no_link() -> None:
@@ -79,6 +127,41 @@ def test_what_excuses_a_static_folder_excuses_no_link() -> None:
     found = {("dask", "v2"): [Outcome("dask", "v2", "em", "read after revocation", zeros)]}
     assert not report.Results("A folder", found, static=True).unexplained()
     assert report.Results("Links", found).unexplained()
+
+
+def without(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`make clients` where there is no program at all."""
+    root = Path(__file__).parents[2]
+    path = os.pathsep.join([str(root / part) for part in ("tests", "shared", "local")])
+    return subprocess.run(
+        [sys.executable, "-m", "clients.run", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": str(tmp_path), "PYTHONPATH": path},
+    )
+
+
+def test_a_client_that_cannot_be_tried_here_is_no_success(tmp_path: Path) -> None:
+    run = without(tmp_path, "--only", "neuroglancer")
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr.startswith("nothing was tried: Neuroglancer (Chromium): no Chromium here")
+    assert run.stderr.count("\n") == 1
+
+
+def test_what_is_left_out_is_named_with_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(needs, "CHROMIUM", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(needs, "NEWEST", Path(sys.executable))
+    left_out, is_somebody_left = needs.left_out("tensorstore")
+    assert (left_out, is_somebody_left) == ({names.STATIC: "no nginx here"}, True)
+    left_out, is_somebody_left = needs.left_out("")
+    assert is_somebody_left
+    assert {names.NEUROGLANCER, names.VIZARR, names.ITK_VTK, names.STATIC, *names.JAVASCRIPT_CLIENTS} <= set(left_out)
+    line = "Neuroglancer (Chromium), vizarr (Chromium), itk-vtk-viewer (Chromium): no Chromium here"
+    assert any(told.startswith(line) for told in needs.told(left_out))
+    shown = report.page("today", [], {}, [report.Results("Links", {})], left_out)
+    assert f"**LEFT OUT** of this run: {'; '.join(needs.told(left_out))}." in shown
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from builders.browser import CHROMIUM, chromium
+from builders.browser import chromium
 from clients.matrix import Outcome, Verdict
 from clients.names import NEUROGLANCER
 from clients.sites import Published, Site, Version
@@ -44,10 +44,6 @@ def versions() -> str:
 def browser_version() -> str:
     with chromium() as browser:
         return f"Chromium {browser.version.partition('.')[0]}"
-
-
-def available() -> bool:
-    return CHROMIUM is not None
 
 
 def run_viewer(

@@ -108,10 +108,12 @@ class Site:
         return sent[0]["status"], given, b"".join(message.get("body", b"") for message in sent[1:])
 
     def is_described(self, method: str, path: str, status: int) -> bool:
-        """Whether some operation at this address may answer so; every answer that no operation gives is one of nowhere."""
+        """Whether some operation at this address may answer so, HEAD as GET; every answer that no operation gives is one of
+        nowhere."""
         allowed = set(_NOWHERE)
+        asked = "GET" if method == "HEAD" else method
         for (known, template), statuses in self.operations.items():
-            if known == method and re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]*", re.escape(template)), path):
+            if known == asked and re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]*", re.escape(template)), path):
                 allowed |= statuses - {500}
         return status in allowed
 
@@ -164,6 +166,9 @@ def seeds() -> list[bytes]:
         ("GET /data/zarr/{dataset_id}/em/1/0.0.0.0?token={token}", ""),
         ("GET /data/annotations/zarr/{token}/em/1/0.0.0.0", ""),
         ("GET /zarr/{token}/v3/em.zarr/0/c/0/0/0", ""),
+        ("GET /zarr/{token}/", ""),
+        ("GET /zarr/{token}?x", ""),
+        ("HEAD /zarr/{token}", ""),
         ("GET /api/v10/datasets/disambiguate/zarrlink/{name}/toId", ""),
     ]  # fmt: skip
     return [bytes([3 if "upload" in line else 1]) + f"{line}\n{body}".encode() for line, body in requests]

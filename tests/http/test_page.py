@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from builders.door import header, open_door
 from builders.wkw_files import LayerFiles, dataset, ramp
 from zarrlink.errors import SourceUnavailable
@@ -27,6 +29,21 @@ def test_people_get_html_and_programs_get_json() -> None:
             assert header(reply, "vary") == "Accept"
         assert header(page, "referrer-policy") == "no-referrer"
         assert "script-src 'self'" in (header(page, "content-security-policy") or "")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "v3", "v3/", "v2/a.zarr", "v2/a.zarr/", "v3/a.zarr/0", "said:", "said:/", "said:/a", "said:/a/", "said:/a/1/"],
+)
+def test_all_html_below_a_link_has_the_pages_policy(path: str) -> None:
+    door = open_door(dataset(LayerFiles("a", {ONE: ramp((8, 8, 8))})))
+    token = door.base.removeprefix("/zarr/")
+    said = path.removeprefix("said:")
+    address = f"{door.base}/{path}" if said == path else f"/data/annotations/zarr/{token}{said}"
+    page, found = (door.send("GET", where, accept="text/html") for where in (f"{door.base}/", address))
+    assert (found.status, header(found, "content-type")) == (200, "text/html; charset=utf-8")
+    for name in ("referrer-policy", "x-content-type-options", "content-security-policy", "cache-control"):
+        assert header(found, name) == header(page, name) is not None, name
 
 
 def test_the_facts_name_what_is_opened_and_addresses_relative_to_the_page() -> None:

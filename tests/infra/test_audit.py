@@ -38,15 +38,34 @@ def test_what_nobody_could_say_is_said_at_the_end_and_fails_where_it_must_not_pa
     audit: ModuleType,
     options: list[str],
     status: int,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(audit, "ask_for_weaknesses", lambda _: audit.weaknesses(""))
     monkeypatch.setattr(audit, "write_bill", lambda *_: audit.Found("written"))
     monkeypatch.setattr(audit, "secrets", lambda *_: audit.Found("none"))
-    monkeypatch.setattr(sys, "argv", ["audit.py", *options])
+    monkeypatch.setattr(sys, "argv", ["audit.py", "--out", str(tmp_path), *options])
     assert audit.main() == status
-    assert capsys.readouterr().out.splitlines()[-1].startswith("NOT AUDITED: constraints.txt, weaknesses, ")
+    *_, not_asked, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("NOT AUDITED: constraints.txt, weaknesses, ")
+    assert not_asked == audit.NOT_ASKED
+
+
+def test_no_list_of_pins_is_forgotten(audit: ModuleType) -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    assert sorted(audit.CONSTRAINTS) == [name for name in listed if name.startswith("constraints")]
+    assert sorted(audit.LOCKS) == [name for name in listed if name.endswith("package-lock.json")]
+
+
+def test_the_packages_of_npm_are_in_a_bill(audit: ModuleType, tmp_path: Path) -> None:
+    for name in audit.LOCKS:
+        found = audit.write_bill_of_lock(ROOT / name, tmp_path / "bill.json")
+        components = json.loads((tmp_path / "bill.json").read_text())["components"]
+        assert found.said.startswith(f"{len(components)} packages in ")
+        assert "zarrita" in {each["name"] for each in components}
+        assert all(each["purl"].startswith("pkg:npm/") and each["version"] for each in components)
+        assert any(each["purl"].startswith("pkg:npm/%40zarrita/storage@") for each in components)
 
 
 def test_a_weakness_is_named_with_what_mends_it(audit: ModuleType) -> None:

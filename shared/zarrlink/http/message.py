@@ -19,6 +19,18 @@ PREFLIGHT: Final[Headers] = (
     (b"access-control-allow-headers", b"Accept, Cache-Control, If-Match, If-None-Match, If-Range, Range"),
     (b"access-control-max-age", b"86400"),
 )
+# On every HTML below a link. Its address is a secret: it must not leave in a Referer header or be reached by foreign scripts.
+SECRET_PAGE: Final[Headers] = (
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (
+        b"content-security-policy",
+        (
+            b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+            b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        ),
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)

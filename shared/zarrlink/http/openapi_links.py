@@ -42,7 +42,7 @@ def link_paths() -> dict[str, Json]:
         "description": "The link is dead.",
         "content": {_HTML: {}, "application/problem+json": {}},
     }
-    found = {"/zarr/{token}/": {"get": page}}
+    found = {"/zarr/{token}": {"get": _without_slash(page)}, "/zarr/{token}/": {"get": page}}
     for below, (summary, media_type) in _PLACES.items():
         path = f"/zarr/{{token}}/{below}"
         operation = _operation(path, summary, _BELOW)
@@ -64,6 +64,25 @@ def describe_tokens(path: str, operation: Json) -> None:
     operation["responses"] |= {str(status): {} for status in (410, 416, 500)}
     operation["responses"]["206"] = {"description": "A range of it, of a link's.", "content": content}
     operation["responses"]["304"] = {"description": "It is what the client has, of a link's."}
+
+
+def _without_slash(page: Json) -> Json:
+    """The page's address without its last slash: programs get the same JSON, people are sent to the page."""
+    responses = {
+        **page["responses"],
+        "200": {"description": "What it opens, where JSON is asked for.", "content": {_JSON: {}}},
+        "308": {
+            "description": "To the page, without the query.",
+            "headers": {"Location": {"schema": {"type": "string"}}},
+        },
+    }
+    return {
+        **page,
+        "summary": "The page's address without its last slash",
+        "operationId": "below_a_link_zarr_token_without_slash",
+        "parameters": [dict(parameter) for parameter in page["parameters"]],
+        "responses": responses,
+    }
 
 
 def _operation(path: str, summary: str, problems: tuple[int, ...]) -> Json:

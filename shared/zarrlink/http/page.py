@@ -12,7 +12,8 @@ from zarrlink.catalogue.annotations import AnnotationRecord
 from zarrlink.catalogue.interface import DatasetRecord
 from zarrlink.errors import ZarrlinkError
 from zarrlink.geometry import BoundingBox, vec3
-from zarrlink.http.message import CORS, Headers, Request, Response
+from zarrlink.http.listing import HTML
+from zarrlink.http.message import CORS, SECRET_PAGE, Headers, Request, Response
 from zarrlink.http.webknossos_documents import is_said
 from zarrlink.layer import Layer
 from zarrlink.links.model import Link, iso_time
@@ -20,20 +21,12 @@ from zarrlink.metadata import shown_window
 from zarrlink.opening.opened import OpenLayer
 from zarrlink.streaming import Streamer
 
-# The address is a secret: it must not leave in a Referer header, lie in a cache, or be reached by foreign scripts.
+# The address is a secret: it must not lie in a cache.
 _HTML_HEADERS: Final[Headers] = (
-    (b"content-type", b"text/html; charset=utf-8"),
+    (b"content-type", HTML.encode()),
     (b"cache-control", b"no-store"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
     (b"vary", b"Accept"),
-    (
-        b"content-security-policy",
-        (
-            b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
-            b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        ),
-    ),
+    *SECRET_PAGE,
 )
 
 

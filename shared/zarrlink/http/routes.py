@@ -25,7 +25,8 @@ from zarrlink.errors import LinkGone, MethodNotAllowed, UnknownKey
 from zarrlink.http import page, problems
 from zarrlink.http.below_link import Found, find
 from zarrlink.http.edge_door import EdgeDoor
-from zarrlink.http.message import CORS, PREFLIGHT, Request, Response
+from zarrlink.http.listing import HTML
+from zarrlink.http.message import CORS, PREFLIGHT, SECRET_PAGE, Request, Response
 from zarrlink.http.pinned import PinnedLinks
 from zarrlink.links.interface import LinkStore
 from zarrlink.links.model import Link
@@ -202,6 +203,8 @@ def reply_served(served: Served, cache_control: bytes) -> Response:
     if served.unchanged:
         return Response(304, common)
     described = (*common, (b"content-type", served.media_type.encode()))
+    if served.media_type == HTML:
+        described = (*described, *SECRET_PAGE)
     part, data = served.part, served.data or b""
     if part is None:
         return Response(200, (*described, (b"content-length", b"%d" % served.length)), data)

@@ -22,6 +22,8 @@ CLIENTS := .venv-clients
 CLIENTS_STAMP := $(CLIENTS)/.made-from-$(shell cat constraints-clients.txt tests/clients/packages.txt | cksum | cut -d' ' -f1)
 JAVASCRIPT := tests/clients/javascript
 JAVASCRIPT_STAMP := $(JAVASCRIPT)/node_modules/.package-lock.json
+ZARRITA := tests/end_to_end/zarrita
+ZARRITA_STAMP := $(ZARRITA)/node_modules/.package-lock.json
 # The servers that benchmarks are compared with, and matplotlib. They ask for Python 3.12; without one the peers are left out.
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.made-from-$(shell cksum < constraints-peers.txt | cut -d' ' -f1)
@@ -179,7 +181,10 @@ fuzz: setup ## fuzz the parsers of foreign bytes (FUZZ_SECONDS=60 each)
 	$(BIN)/python -m pip install --quiet atheris
 	$(BIN)/python tests/fuzz/run.py --seconds $(or $(FUZZ_SECONDS),60)
 
-faults: setup ## fail store, network and server, and see that no answer is wrong (FAULTS=1000000 reads, KILLED=60 seconds)
+$(ZARRITA_STAMP): $(ZARRITA)/package-lock.json
+	-@if command -v npm >/dev/null; then npm ci --no-audit --no-fund --silent --prefix $(ZARRITA) && touch $@; fi
+
+faults: setup $(ZARRITA_STAMP) ## fail store, network and server, and see that no answer is wrong (FAULTS=1000000 reads, KILLED=60 seconds)
 	$(BIN)/python tests/faults/run.py --reads $(or $(FAULTS),200000) --seconds $(or $(KILLED),60)
 
 setup-audit: $(AUDIT_STAMP)

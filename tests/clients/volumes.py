@@ -22,6 +22,8 @@ VOXEL_SIZE_NM: Final = (8.0, 8.0, 25.0)
 CORNER: Final = (1024, 2048, 256)
 SIZE: Final = (200, 152, 72)
 BLOCK_SIDE: Final = 32
+# Blocks a side of a file of the wide ids: so a shard of them, of at most 4 MiB, is longer along x than along y.
+_IDS_FILE_SIDE: Final = 4
 _SEED: Final = 7
 # Of colours, from an odd voxel on: what aligning the origin adds before the box reads as zero.
 _ODD_CORNER: Final = (1030, 2051, 257)
@@ -82,14 +84,14 @@ def write_dataset(layers: list[Shown], folder: Path) -> Path:
             BoundingBox(layer.corner, SIZE),
             category=layer.category,
             block_side=BLOCK_SIDE,
-            file_side=2 if layer.name == "ids" else 32,
+            file_side=_IDS_FILE_SIDE if layer.name == "ids" else 32,
         )
         for layer in layers
         if not layer.annotation
     ]
     objects = dataset(*files, name=DATASET, scale={"factor": list(VOXEL_SIZE_NM), "unit": "nanometer"})
     # Nothing but zeros lies in these: without them there are absent chunks, which must read as 0 as long as the link lives.
-    never_written = f"x{CORNER[0] // (2 * BLOCK_SIDE)}.wkw"
+    never_written = f"x{CORNER[0] // (_IDS_FILE_SIDE * BLOCK_SIDE)}.wkw"
     kept = {
         key: data for key, data in objects.items() if not (key.startswith("ids/1/") and key.endswith(never_written))
     }
@@ -108,9 +110,9 @@ def write_dataset(layers: list[Shown], folder: Path) -> Path:
 
 
 def _as_wide_ids(labels: Volume) -> Volume:
-    """Ids that no 32 bits and no double can hold; nothing in the first 64 planes across x, which are never stored."""
+    """Ids that no 32 bits and no double can hold; nothing in the first file's planes across x, which are never stored."""
     wide = np.where(labels == 0, 0, labels.astype("uint64") + 2**53 + 1)
-    wide[:, :, : wide.shape[2] * 64 // SIZE[0]] = 0
+    wide[:, :, : wide.shape[2] * _IDS_FILE_SIDE * BLOCK_SIDE // SIZE[0]] = 0
     return wide
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from builders.moto_aws import REGION, MotoAws, fixed_credentials
 from faults.faulty import described_bytes
 from faults.proxy import Proxy
-from faults.worlds import World
+from faults.world import World
 from zarrlink.storage.s3 import open_s3
 
 FOLDER = "em/sample"
@@ -37,5 +37,7 @@ def in_a_bucket(aws: MotoAws, world: World, random: Random) -> Iterator[Proxy]:
         stored.rate = 0.0
         sources: list[Any] = [proxy]
         world.sources, world.versions, world.shelf = sources, world.versions[:1], None
+        # The proxy does not know for whom a request is made.
+        world.direct = False
         world.forget()
         yield proxy

@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
@@ -19,6 +20,9 @@ from zarrlink.storage.whole import WholeObject
 
 FAULTS: Final = ("late", "refused", "changed", "unsatisfiable", "short", "cut", "flipped")
 """What is done to requests. Two more only where a caller asks for them: "lied" (there is no such object) and "mute" (none)."""
+
+MET: Final[ContextVar[list[str] | None]] = ContextVar("MET", default=None)
+"""The faults that a reader's requests met, where it keeps a list: whatever is done for it counts into its list."""
 
 _CHUNK: Final = re.compile(r"[0-9]+(?:[._-][0-9]+)*", re.ASCII)
 
@@ -96,8 +100,10 @@ class FaultySource:
             case "lied":
                 blob = None
             case "changed" if if_match is not None:
+                self._tell(fault)
                 raise SourceChanged(key)
             case "unsatisfiable" if part is not None:
+                self._tell(fault)
                 raise RangeNotSatisfiable(random.choice((0, part.start, blob.object_bytes)))
             case "short" if len(blob.data) > 1:
                 blob = replace(blob, data=blob.data[: random.randrange(len(blob.data))])
@@ -108,7 +114,7 @@ class FaultySource:
                 blob = self._flipped(key, start, blob)
             case _:
                 return blob
-        self.told[fault] += 1
+        self._tell(fault)
         return blob
 
     async def stat(self, key: str) -> Stat | None:
@@ -116,7 +122,7 @@ class FaultySource:
         stat = await self.inner.stat(key)
         if stat is None or fault not in ("lied", "cut"):
             return stat
-        self.told[fault] += 1
+        self._tell(fault)
         if fault == "lied":
             return None
         return Stat(stat.etag, self.random.randrange(stat.object_bytes))
@@ -132,12 +138,18 @@ class FaultySource:
             for _ in range(self.random.randint(1, 6)):
                 await asyncio.sleep(0)
         elif fault == "refused":
-            self.told[fault] += 1
+            self._tell(fault)
             raise SourceUnavailable("injected", key=key)
         else:
             return fault
-        self.told[fault] += 1
+        self._tell(fault)
         return "mute"
+
+    def _tell(self, fault: str) -> None:
+        self.told[fault] += 1
+        met = MET.get()
+        if met is not None:
+            met.append(fault)
 
     def _flipped(self, key: str, start: int, blob: Blob) -> Blob:
         self.touched.add(key)

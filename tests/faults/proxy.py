@@ -33,6 +33,8 @@ _ERRORS: Final = {
     "404 no bucket": (404, _S3_ERROR.format("NoSuchBucket")),
     LIE: (404, _S3_ERROR.format("NoSuchKey")),
 }
+# What an answer that is asked for again right away would not show: such faults may stay with a path for some requests.
+_HELD: Final = ("403", "403 by a proxy", "404 by a proxy", "404 no bucket")
 _CONTENT_RANGE: Final = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)", re.ASCII)
 
 
@@ -51,6 +53,7 @@ class Proxy:
     told: Counter[str] = field(default_factory=Counter)
     touched: set[str] = field(default_factory=set)
     requests: int = 0
+    held: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         self._server = _Server(self)
@@ -66,9 +69,16 @@ class Proxy:
 
     def fault(self, target: str) -> str:
         self.requests += 1
-        if not target.endswith(self.only) or self.random.random() >= self.rate:
+        if not target.endswith(self.only) or self.rate == 0.0:
             return ""
-        fault = self.random.choice(self.faults)
+        fault, left = self.held.pop(target, ("", 0))
+        if fault not in self.faults:
+            if self.random.random() >= self.rate:
+                return ""
+            fault = self.random.choice(self.faults)
+            left = self.random.randint(2, 12) if fault in _HELD and self.random.random() < 0.5 else 0
+        if left:
+            self.held[target] = fault, left - 1
         self.told[fault] += 1
         return fault
 

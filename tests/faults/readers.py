@@ -19,7 +19,7 @@ from builders.wkw_files import LayerFiles, dataset, noise
 from faults.buckets import in_a_bucket
 from faults.proxy import Proxy
 from faults.storm import Wrong
-from faults.worlds import ONE, World, stored_world
+from faults.world import ONE, World, stored_world
 from faults.zarrita import Box, Ended, Zarrita, is_there
 from zarrlink.http.asgi import Door as AsgiDoor
 from zarrlink.streaming import Streamer

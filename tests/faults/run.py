@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 import tempfile
 import time
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from random import Random
+from typing import NoReturn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -31,7 +33,8 @@ from faults.killed import Site, use
 from faults.killed import check as check_site
 from faults.readers import read_over_a_bad_line, read_over_a_bad_store
 from faults.storm import Storm
-from faults.worlds import World, annotation_world, foreign_world, small_world, wkw_world
+from faults.world import World
+from faults.worlds import annotation_world, foreign_world, small_world, wkw_world
 from zarrlink.aws_tables import LINKS
 from zarrlink.links.dynamodb import DynamoLinks
 from zarrlink.links.sqlite import SqliteLinks
@@ -39,7 +42,7 @@ from zarrlink_local.jobs.queue import usable_cores
 
 # A storm is of so many reads; each begins with a world and faults of its own seed. Worlds take seconds to make.
 STORM_READS = 25_000
-SHARES = {"wkw": 0.6, "annotation": 0.25, "foreign": 0.15}
+SHARES = {"wkw": 0.5, "annotation": 0.25, "foreign": 0.15, "small": 0.1}
 
 
 def storm(name: str, reads: int, seed: int) -> tuple[Counter[str], Counter[str]]:
@@ -50,6 +53,7 @@ def storm(name: str, reads: int, seed: int) -> tuple[Counter[str], Counter[str]]
             "wkw": wkw_world,
             "annotation": annotation_world,
             "foreign": lambda seed: foreign_world(Path(folder), seed),
+            "small": small_world,
         }
         world = makers[name](seed)
         try:
@@ -66,7 +70,7 @@ def storm(name: str, reads: int, seed: int) -> tuple[Counter[str], Counter[str]]
 def storms(reads: int, seed: int) -> str:
     tasks = []
     for name, share in SHARES.items():
-        left = round(reads * share)
+        left = max(1, round(reads * share))
         while left > 0:
             tasks.append((name, min(left, STORM_READS), seed + len(tasks)))
             left -= STORM_READS
@@ -105,8 +109,7 @@ def clients(reads: int, seed: int) -> str:
         found = read_over_a_bad_store(aws, reads, seed)
     # Fewer: nothing of ours can go wrong there.
     over_line = read_over_a_bad_line(max(4, reads // 3), seed)
-    missing = "" if zarrita.is_there() else f"\n  without zarrita: {zarrita.MISSING}"
-    return f"{_shown(found)}\n  over a bad line: {_shown(over_line)}{missing}"
+    return f"{_shown(found)}\n  over a bad line: {_shown(over_line)}"
 
 
 def contention(rounds: int) -> str:
@@ -136,19 +139,26 @@ def killed(seconds: float, seed: int) -> str:
     return f"{site.lives} lives: {_shown(site.counts)}"
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description="Fail the store, the network and the server, and see that nothing is wrong."
+    parser = _Parser(description="Fail the store, the network and the server, and see that nothing is wrong.")
+    parser.add_argument(
+        "--reads", type=_reads, default=200_000, help="randomised reads in the storms, at least 1 (default: 200000)"
     )
-    parser.add_argument("--reads", type=int, default=200_000, help="randomised reads in the storms (default: 200000)")
-    parser.add_argument("--seconds", type=float, default=60, help="for how long the server is killed (default: 60)")
+    parser.add_argument(
+        "--seconds", type=_seconds, default=60, help="for how long the server is killed, at least 0 (default: 60)"
+    )
     parser.add_argument("--seed", type=int, default=1)
     wanted = parser.parse_args()
     logging.getLogger("zarrlink").setLevel(logging.CRITICAL)
     few = max(1, min(1.0, wanted.reads / 200_000) * 100)
     parts: dict[str, Callable[[], str]] = {
         "storms": lambda: storms(wanted.reads, wanted.seed),
-        "S3 behind a proxy": lambda: bucket(round(10 * few), wanted.seed),
+        "S3 behind a proxy": lambda: bucket(round(20 * few), wanted.seed),
         "clients": lambda: clients(round(few), wanted.seed),
         "contention": lambda: contention(round(few)),
         "killed server": lambda: killed(wanted.seconds, wanted.seed),
@@ -161,7 +171,25 @@ def main() -> int:
         except Exception:  # noqa: BLE001 (whatever it is, the other parts shall run)
             sound = False
             print(f"{name}: FAILED with seed {wanted.seed}\n{traceback.format_exc()[-3000:]}", flush=True)
+    if not zarrita.is_there():
+        print(f"LEFT OUT: {zarrita.MISSING}", flush=True)
     return 0 if sound else 1
+
+
+def _reads(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"needs a whole number from 1 on, not {text!r}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"needs a number of seconds from 0 on, not {text!r}")
+    return seconds
 
 
 def _shown(counts: Counter[str]) -> str:

@@ -8,13 +8,17 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from faults.answers import Reply, satisfies
 from faults.clients import ABSENT, Form, Refused, decode, shard_index, voxels_of
-from faults.worlds import World
+from faults.faulty import MET
+from faults.proxy import LIE
+from faults.world import FRESHNESS_S, World
 
 # What Zarr's readers raise on. 404 and 403 they take for fill value; 400 and 500 would be our own mistakes.
 RAISED: Final = (410, 416, 422, 502, 503)
 AT_ONCE: Final = 12
-_NOTHING: Final = object()
+# How many addresses are looked at once nothing fails any more, each below every link that has it.
+LOOKED_AT: Final = 12
 
 
 class Wrong(AssertionError):
@@ -24,29 +28,42 @@ class Wrong(AssertionError):
 @dataclass
 class Storm:
     """`lying`: whether a store that says of an object that it is not there, while it is, is believed (it must be: see
-    docs/security.md); such answers are counted."""
+    docs/security.md); such answers are counted. `sound`: whether what is stored is whole, so that whatever is not answered
+    must have met a fault.
+
+    Bytes that were flipped may be remembered as long as what they are of stays the same. So a storm has seasons: each begins
+    with nothing remembered, and in half of them nothing is flipped.
+    """
 
     world: World
     random: Random
     lying: bool = False
+    sound: bool = True
     outcomes: Counter[str] = field(default_factory=Counter)
     known: dict[tuple[str, str], bytes | None] = field(default_factory=dict)
     _shown: list[int] = field(default_factory=list)
+    _alien_until_s: float = float("-inf")
+    _told: int = 0
+    _lies: int = 0
 
     def run(self, reads: int, *, rate: float = 0.12) -> Counter[str]:
         """So many reads, with faults for a share of the store's requests. Raises Wrong."""
-        asyncio.run(self._run(reads, rate))
+        faults = [source.faults for source in self.world.sources]
+        try:
+            asyncio.run(self._run(reads, rate, faults))
+        finally:
+            self._season(faults, flips=True)
         return self.outcomes
 
-    async def _run(self, reads: int, rate: float) -> None:
-        world, addresses = self.world, sorted(self.world.answers[0])
-        self._shown = [world.present]
+    async def _run(self, reads: int, rate: float, faults: list[tuple[str, ...]]) -> None:
+        world, addresses = self.world, [*sorted(self.world.answers[0]), *self.world.closed]
         done = 0
         while done < reads:
             # Now and then nothing fails for a while, so that something is remembered that may then prove stale.
             world.fail(self.random.choice((0.0, rate, rate, 4 * rate)))
             count = min(AT_ONCE, reads - done)
-            self._shown = [world.present]
+            self._shown, self._told = [world.present], self._all_told()
+            self._note_alien()
             async with asyncio.TaskGroup() as group:
                 for _ in range(count):
                     group.create_task(self._read(self.random.choice(addresses)))
@@ -57,8 +74,59 @@ class Storm:
                     group.create_task(self._exchange())
             done += count
             world.door.clock.monotonic_s += self.random.choice((0.0, 0.3, 1.5))
+            if done >= reads or self.random.random() < 0.04:
+                await self._look(addresses)
             if self.random.random() < 0.02:
                 world.forget()
+                self._season(faults, flips=self.random.random() < 0.5)
+
+    def _season(self, faults: list[tuple[str, ...]], *, flips: bool) -> None:
+        for source, own in zip(self.world.sources, faults, strict=True):
+            source.faults = own if flips else tuple(fault for fault in own if fault != "flipped") or own
+
+    def _all_told(self) -> int:
+        return sum(source.told.total() - source.told["late"] for source in self.world.sources)
+
+    def _note_alien(self) -> None:
+        """A layer that was opened while another geometry was there, or while a header was said not to be there, is one until it
+        is looked at again."""
+        world = self.world
+        lies, self._lies = self._lies, sum(source.told["lied"] + source.told[LIE] for source in world.sources)
+        if self._lies > lies or not world.answers[world.present].keys() >= world.forms.keys():
+            self._alien_until_s = world.door.clock.monotonic_s + FRESHNESS_S
+
+    async def _look(self, addresses: list[str]) -> None:
+        """Once nothing fails any more, nothing is exchanged, and what was opened is looked at anew, all is as it should be.
+        Raises Wrong."""
+        world = self.world
+        if not self.sound:
+            return
+        if world.touched:
+            world.forget()
+        world.door.clock.monotonic_s += 1.5 * FRESHNESS_S
+        self._shown = [world.present]
+        chosen = self.random.sample(addresses, min(LOOKED_AT, len(addresses)))
+        with world.calm():
+            async with asyncio.TaskGroup() as group:
+                # Twins beside one another: what they share must not come between them.
+                for address in chosen:
+                    for twin in world.twins(address) or [address]:
+                        group.create_task(self._must_be_right(twin))
+
+    async def _must_be_right(self, address: str) -> None:
+        world = self.world
+        answers = world.answers[world.present]
+        if address not in answers and address not in world.closed:
+            # Of another geometry.
+            return
+        status, headers, body = await world.ask("GET", address, {})
+        wanted = (410,) if address in world.closed else (404,) if answers[address] is None else (200,)
+        if status not in wanted:
+            raise Wrong(f"{address}: {status} while nothing fails, instead of {wanted[0]}")
+        if status == 200:
+            if body != answers[address]:
+                raise Wrong(f"{address}: other bytes while nothing fails")
+            self._remember(address, headers, body)
 
     async def _exchange(self) -> None:
         for _ in range(self.random.randrange(8)):
@@ -67,22 +135,54 @@ class Storm:
         version = self.random.choice(others)
         self.world.show(version)
         self._shown.append(version)
+        self._note_alien()
 
     async def _read(self, address: str) -> None:
+        met: list[str] = []
+        MET.set(met)
+        outcome = await self._outcome(address)
+        if not outcome.startswith("right") and not self._has_cause(address, met):
+            raise Wrong(f"{address}: {outcome}, and nothing had failed")
+        self.outcomes[outcome] += 1
+
+    def _has_cause(self, address: str, met: list[str]) -> bool:
+        """Whether an answer could not be given, or was of no use, for something that was done to it."""
+        world = self.world
+        self._note_alien()
+        told = [fault for fault in met if fault != "late"]
+        if len(world.versions) == 1 and "refused" not in told:
+            # What looks damaged or changed is read anew, once. Where objects are exchanged, that may be needed for them.
+            told = told[1:]
+        return (
+            not self.sound
+            or world.touched
+            or bool(told)
+            or (not world.direct and self._all_told() > self._told)
+            # Exchanged again while it was read anew; or for another geometry.
+            or len(set(self._shown)) > 1
+            or (
+                (self._lies or not address.startswith("/data/")) and world.door.clock.monotonic_s <= self._alien_until_s
+            )
+        )
+
+    async def _outcome(self, address: str) -> str:
+        if address in self.world.closed:
+            status, _, _ = await self.world.ask("GET", address, {})
+            if status not in RAISED:
+                raise Wrong(f"{address}: {status} for what the link does not open")
+            return "right" if status == 410 else f"raised {status}"
         form = self.world.forms.get(address)
         since = len(self._shown) - 1
         way = self.random.random()
         if address.startswith("/data/") or way < 0.45:
-            outcome = await self._get(address, form, since, b"")
-        elif way < 0.55:
-            outcome = await self._head(address, since)
-        elif way < 0.63 and self.known:
-            outcome = await self._ask_again(address, form, since)
-        elif form is not None and form.inner and way < 0.8:
-            outcome = await self._inner_chunk(address, form, since)
-        else:
-            outcome = await self._get(address, form, since, self._range(address))
-        self.outcomes[outcome] += 1
+            return await self._get(address, form, since, b"")
+        if way < 0.55:
+            return await self._head(address, since)
+        if way < 0.63 and self.known:
+            return await self._ask_again(address, form, since)
+        if form is not None and form.inner and way < 0.8:
+            return await self._inner_chunk(address, form, since)
+        return await self._get(address, form, since, self._range(address))
 
     def _right(self, address: str, since: int) -> list[bytes | None]:
         """What may be said: by any version that was in the store meanwhile."""
@@ -106,26 +206,49 @@ class Storm:
         return self.random.choice((f"bytes={first}-{last}", f"bytes={first}-", f"bytes=-{last + 1}")).encode()
 
     async def _get(self, address: str, form: Form | None, since: int, wanted: bytes) -> str:
-        status, headers, body = await self.world.ask("GET", address, {b"range": wanted} if wanted else {})
-        refused = self._refused(address, status, since)
+        reply = await self._ask(address, wanted)
+        status, headers, body, start, length = reply
+        refused = self._refused(address, status, since, wanted)
         if refused:
             return refused
         right = self._right(address, since)
-        start = int(headers["content-range"].split()[1].partition("-")[0]) if status == 206 else 0
         if status == 200 and body in right:
-            if "etag" in headers:
-                self.known[address, headers["etag"]] = body
+            self._remember(address, headers, body)
             return "right"
-        if status == 206 and any(one is not None and one[start : start + len(body)] == body for one in right):
-            return "right"
+        if status == 206:
+            found = [one for one in right if one is not None and len(one) == length]
+            if any(one[start : start + len(body)] == body for one in found):
+                self._compare_part(address, reply)
+                return "right"
         if form is None:
             # JSON has no checksum: a digit that was flipped on its way may be another digit. Geometry is held by the link.
             return self._document(address, right, body) if status == 200 else "a part of other words"
         if status == 200:
             return self._judge(address, form, body, since)
-        return self._judge_part(address, form, body, start, headers, since)
+        return self._judge_part(address, form, reply, since)
 
-    def _refused(self, address: str, status: int, since: int) -> str:
+    async def _ask(self, address: str, wanted: bytes = b"") -> Reply:
+        """A GET. Raises Wrong where an answer's lengths contradict one another, or what was asked for."""
+        reply = Reply.of(*await self.world.ask("GET", address, {b"range": wanted} if wanted else {}))
+        trouble = reply.contradiction(wanted)
+        if trouble:
+            raise Wrong(f"{address}, {wanted!r}: {trouble}")
+        return reply
+
+    def _remember(self, address: str, headers: dict[str, str], body: bytes) -> None:
+        """An ETag is of one body, for ever. Raises Wrong."""
+        if "etag" in headers and self.known.setdefault((address, headers["etag"]), body) != body:
+            raise Wrong(f"{address}: another body of the same ETag {headers['etag']}")
+
+    def _compare_part(self, address: str, reply: Reply) -> None:
+        """Readers put parts of one ETag together."""
+        whole = self.known.get((address, reply.headers.get("etag", "")))
+        if whole is not None and whole[reply.start : reply.start + len(reply.body)] != reply.body:
+            raise Wrong(f"{address}: a part of another body than the ETag {reply.headers['etag']} had")
+
+    def _refused(self, address: str, status: int, since: int, wanted: bytes = b"") -> str:
+        if status == 416 and any(one is None or not satisfies(wanted, len(one)) for one in self._right(address, since)):
+            return "right"
         if status in RAISED:
             return f"raised {status}"
         if status == 404:
@@ -136,7 +259,7 @@ class Storm:
             if self.lying:
                 return "hidden by a store that says 404"
             raise Wrong(f"{address}: 404 for data that exists")
-        if status == 400 and any(source.touched for source in self.world.sources):
+        if status == 400 and self.world.touched:
             # By flipped metadata it is an array of more or fewer axes than it was.
             return "raised 400"
         if status not in (200, 206):
@@ -175,10 +298,9 @@ class Storm:
             return "described otherwise"
         raise Wrong(f"{address}: other voxels ({self._shown[since:]} in the store)")
 
-    def _judge_part(self, address: str, form: Form, body: bytes, start: int, headers: dict[str, str],
-                    since: int) -> str:  # fmt: skip
+    def _judge_part(self, address: str, form: Form, reply: Reply, since: int) -> str:
         """A part of such an answer, put into its place of a right one: what a reader may hold beside it."""
-        length = int(headers["content-range"].rpartition("/")[2])
+        _, _, body, start, length = reply
         for one in self._right(address, since):
             if one is not None and len(one) == length:
                 return self._judge(address, form, one[:start] + body + one[start + len(body) :], since)
@@ -210,8 +332,8 @@ class Storm:
     async def _inner_chunk(self, address: str, form: Form, since: int) -> str:
         """As readers of shards do: the index first, then a chunk by it."""
         suffix = f"bytes=-{form.index_bytes}".encode()
-        status, _, tail = await self.world.ask("GET", address, {b"range": suffix})
-        refused = self._refused(address, status, since)
+        status, _, tail, _, _ = await self._ask(address, suffix)
+        refused = self._refused(address, status, since, suffix)
         if refused:
             return refused
         try:
@@ -223,10 +345,10 @@ class Storm:
         seen: bytes | None = None
         if offset != ABSENT:
             wanted = f"bytes={offset}-{offset + length - 1}".encode()
-            status, _, body = await self.world.ask("GET", address, {b"range": wanted})
+            status, _, body, _, _ = await self._ask(address, wanted)
             if status == 404 and len(set(self._shown[since:])) > 1:
                 return "read of two versions"
-            refused = self._refused(address, status, since)
+            refused = self._refused(address, status, since, wanted)
             if refused:
                 return refused
             if len(body) != length:

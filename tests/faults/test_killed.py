@@ -75,6 +75,18 @@ def exchanged_pixels(site: Site) -> Iterator[None]:
     site.em[3, 3, 3] ^= 1
 
 
+# Each process remembers what it has looked up.
+LINKS_FOR_EVER = """
+from zarrlink.http.routes import DataPath
+look_up, known = DataPath._open, {}
+def remember(self, token, *, is_checked):
+    if token not in known:
+        known[token] = look_up(self, token, is_checked=is_checked)
+    return known[token]
+DataPath._open = remember
+"""
+
+
 PLANTS: dict[str, Callable[[Site], AbstractContextManager[None]]] = {
     "a link that is not there": lambda site: told(site, LINKS, ("0" * 16, "")),
     "an annotation that is not there": lambda site: told(site, IMPORTED, "0" * 24),
@@ -95,3 +107,14 @@ def test_what_is_lost_or_left_is_found(tmp_path: Path) -> None:
             with plant(site), pytest.raises(AssertionError):
                 check(site)
         check(site)
+
+
+def test_a_link_that_is_read_once_it_is_revoked_is_found(tmp_path: Path) -> None:
+    site = Site(tmp_path, Random(3), plant=LINKS_FOR_EVER)
+    site.start()
+    try:
+        while REVOKED not in site.told:
+            site.make_links()
+    finally:
+        site.end()
+    assert site.wrong == ["200 for a link that was revoked"]

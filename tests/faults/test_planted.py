@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -16,16 +17,24 @@ from faults.buckets import in_a_bucket
 from faults.contention import check, prepare, work
 from faults.faulty import FaultySource
 from faults.storm import Storm, Wrong
-from faults.worlds import World, annotation_world, foreign_world, small_world, wkw_world
+from faults.world import World
+from faults.worlds import annotation_world, foreign_world, small_world, wkw_world
+from zarrlink import answers, proxied_chunks, transcode
 from zarrlink.annotations.manifest import Manifest
+from zarrlink.byte_range import ByteRange
 from zarrlink.errors import CorruptFile, SourceUnavailable
 from zarrlink.formats import block_pack
 from zarrlink.formats.wkw import BOUNDARY_BYTES, TableSlice
+from zarrlink.geometry import Vec3
 from zarrlink.jump_tables import JumpTables
+from zarrlink.library import Library
 from zarrlink.links.model import Link
 from zarrlink.links.sqlite import SqliteLinks
 from zarrlink.storage import s3
+from zarrlink.storage.cache import ByteBoundedCache
+from zarrlink.streaming import Answer, Streamer
 from zarrlink.transcode import ArrayForm
+from zarrlink.view import View
 from zarrlink.wkw_chunks import WkwChunks
 
 SEEDS, READS = 8, 1000
@@ -33,13 +42,13 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 pytestmark = pytest.mark.usefixtures("quiet")
 
 
-def is_found(world: World, *, rate: float = 0.12) -> bool:
+def is_found(world: World, *, rate: float = 0.12, sound: bool = True) -> bool:
     """Whether a storm, or one of a few more, finds something wrong."""
     for seed in range(SEEDS):
         world.show(0)
         world.forget()
         try:
-            Storm(world, Random(seed)).run(READS, rate=rate)
+            Storm(world, Random(seed), sound=sound).run(READS, rate=rate)
         except ExceptionGroup as errors:
             if errors.subgroup(Wrong) is None:
                 raise
@@ -127,10 +136,82 @@ def neighbouring_block(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(TableSlice, "spans", turned)
 
 
+def layers_by_dataset(patch: pytest.MonkeyPatch) -> None:
+    """What a link opened first, its box and mags, is what all links to the dataset are given."""
+    opened = Library.opened
+
+    async def by_dataset(self: Library, view: View, name: str) -> Any:
+        named = copy.copy(view)
+        object.__setattr__(named, "id", view.dataset)
+        return await opened(self, named, name)
+
+    patch.setattr(Library, "opened", by_dataset)
+
+
+def one_byte_fewer(patch: pytest.MonkeyPatch) -> None:
+    """A part of a chunk ends a byte too early, whatever its Content-Range says."""
+    assemble = ArrayForm.assemble
+
+    def shorter(self: ArrayForm, plan: Any, part: ByteRange, *arguments: Any, **options: Any) -> bytes:
+        found = assemble(self, plan, part, *arguments, **options)
+        return found if len(part) == plan.length else found[:-1]
+
+    patch.setattr(ArrayForm, "assemble", shorter)
+
+
+def never_read_anew(patch: pytest.MonkeyPatch) -> None:
+    """What was remembered of a file that was replaced since is an error, not a reason to look again."""
+
+    async def once(self: Streamer, keys: Any, place: Any, want: Any, pin: Any) -> Answer:
+        opened, is_pinned = await self._open(place.view, place.geometry, place.layer, pin)
+        return Answer(await keys(opened, place, want), is_pinned)
+
+    patch.setattr(Streamer, "answer_by", once)
+
+
+class NamelessCache:
+    """Without the first part of each key."""
+
+    def __init__(self, cache: ByteBoundedCache[Any]) -> None:
+        self._cache = cache
+
+    def get(self, key: tuple[Any, ...]) -> Any:
+        return self._cache.get(key[1:])
+
+    def put(self, key: tuple[Any, ...], value: Any, size: int) -> None:
+        self._cache.put(key[1:], value, size)
+
+    def drop(self, key: tuple[Any, ...]) -> None:
+        self._cache.drop(key[1:])
+
+
+def tables_of_another_dataset(patch: pytest.MonkeyPatch) -> None:
+    """Jump tables go by the file's name alone: datasets take each other's away."""
+    made = JumpTables.__init__
+
+    def nameless(self: Any) -> None:
+        made(self)
+        self._pages = NamelessCache(self._pages)
+
+    patch.setattr(JumpTables, "__init__", nameless)
+
+
+def x_for_y_in_shards(patch: pytest.MonkeyPatch) -> None:
+    """A shard's chunks are counted as if its sides along x and y changed places."""
+    slots = transcode._run_slots
+
+    def turned(log2: int) -> tuple[tuple[int, Vec3, int], ...]:
+        found = slots(log2)
+        width, height = (max(place[axis] for _, place, _ in found) + 1 for axis in (0, 1))
+        return tuple((n, (x, y, z), ((z * width + y) * height + x) % (1 << log2)) for n, (x, y, z), _ in found)
+
+    patch.setattr(transcode, "_run_slots", turned)
+
+
 @pytest.mark.parametrize(
     "plant",
     [error_becomes_nothing, etag_guard_left_out, clip_off_by_one, absence_not_confirmed, stale_plan_is_not_modified,
-     neighbouring_block],
+     neighbouring_block, layers_by_dataset, one_byte_fewer, never_read_anew, tables_of_another_dataset, x_for_y_in_shards],
     ids=lambda plant: plant.__name__,
 )  # fmt: skip
 def test_a_bug_of_the_data_path_is_found(plant: Plant, stored: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,10 +258,21 @@ def test_a_moved_entry_of_an_index_is_found_where_nobody_checks_it(monkeypatch: 
     data = own.objects[key].data
     own.put(key, data[: _moved_code(data)] + bytes([data[_moved_code(data)] ^ 1]) + data[_moved_code(data) + 1 :])
     world.fail(0.0)
-    assert not is_found(world, rate=0.0)
+    assert not is_found(world, rate=0.0, sound=False)
 
     monkeypatch.setattr(block_pack.PackIndex, "_check_entries", lambda *_: None)
-    assert is_found(world, rate=0.0)
+    assert is_found(world, rate=0.0, sound=False)
+
+
+def test_an_etag_of_more_than_one_body_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies below an annotation is another version, and the ETag does not tell."""
+    world, made = annotation_world(), answers.Ask.etag
+
+    def of_painted(self: answers.Ask, stored_etag: str) -> str:
+        return made(self, "painted" if stored_etag.startswith("painted") else stored_etag)
+
+    monkeypatch.setattr(answers.Ask, "etag", of_painted)
+    assert is_found(world)
 
 
 def _moved_code(index: bytes) -> int:
@@ -195,28 +287,57 @@ def _moved_code(index: bytes) -> int:
 # --- in the adapter of a store ---
 
 
-def test_a_proxys_own_404_taken_for_absence_is_found(aws: MotoAws, monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = s3._answer
-    monkeypatch.setattr(
-        s3, "_answer", lambda error: (answer(error)[0], "NoSuchKey") if "404" in str(error) else answer(error)
-    )
+def by_403(status: str, code: str) -> tuple[str, str]:
+    return (status, "NoSuchKey") if status == "403" else (status, code)
+
+
+def by_404(status: str, code: str) -> tuple[str, str]:
+    return (status, "NoSuchKey") if status == "404" else (status, code)
+
+
+@pytest.mark.parametrize("taken", [by_403, by_404])
+@pytest.mark.parametrize("faults", [None, ("404 by a proxy", "403")])
+def test_a_refusal_taken_for_absence_is_found(
+    taken: Callable[[str, str], tuple[str, str]],
+    faults: tuple[str, ...] | None,
+    aws: MotoAws,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One look more does not help where the refusal lasts. `faults` None: among all others."""
+    read, answer = s3.S3Source.read, s3._answer
+
+    async def forgiving(self: s3.S3Source, *arguments: Any, **options: Any) -> Any:
+        try:
+            return await read(self, *arguments, **options)
+        except SourceUnavailable as error:
+            if taken(*answer(error.__cause__ or error))[1] == "NoSuchKey":
+                return None
+            raise
+
+    monkeypatch.setattr(s3.S3Source, "read", forgiving)
     world = small_world()
     with in_a_bucket(aws, world, Random(1)) as proxy:
-        proxy.faults = ("404 by a proxy",)
+        proxy.faults = faults or proxy.faults
+        proxy.late_s = 0.0
         with pytest.raises(ExceptionGroup) as wrong:
-            Storm(world, Random(1)).run(400)
+            Storm(world, Random(1)).run(600)
     assert wrong.group_contains(Wrong)
 
 
-def test_a_short_read_that_is_passed_on_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What this harness found, planted again: a stored chunk whose end is missing goes out as if it were whole."""
-    from zarrlink import proxied_chunks
-    from zarrlink.byte_range import ByteRange
+@pytest.mark.parametrize("claimed", [False, True])
+def test_a_short_read_that_is_passed_on_is_found(
+    claimed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What this harness found, planted again: a stored chunk whose end is missing goes out as if that were all, or as if its
+    end were there."""
 
     async def trusting(self: Any, key: str, part: Any, etag: Any) -> Any:
         blob = await self._stored.source.read(key, part, if_match=etag)
-        start = 0 if part is None else part.start
-        return None if blob is None else proxied_chunks._Found(blob, ByteRange(start, start + len(blob.data)))
+        if blob is None:
+            return None
+        whole = ByteRange(0, blob.object_bytes) if part is None else part
+        end = min(whole.end, blob.object_bytes) if claimed else whole.start + len(blob.data)
+        return proxied_chunks._Found(blob, ByteRange(whole.start, end))
 
     world = foreign_world(tmp_path)
     monkeypatch.setattr(proxied_chunks.ProxiedChunks, "_read", trusting)

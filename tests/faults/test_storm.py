@@ -13,7 +13,8 @@ from faults.faulty import FAULTS
 from faults.proxy import LIE, Proxy
 from faults.readers import read_over_a_bad_line, read_over_a_bad_store
 from faults.storm import Storm
-from faults.worlds import World, annotation_world, foreign_world, small_world, wkw_world
+from faults.world import World
+from faults.worlds import annotation_world, foreign_world, small_world, wkw_world
 
 READS = 1200
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -27,7 +28,7 @@ def weather(world: World, storm: Storm) -> None:
     assert any(outcome.startswith("raised") for outcome in storm.outcomes)
 
 
-@pytest.mark.parametrize("make", [wkw_world, annotation_world])
+@pytest.mark.parametrize("make", [wkw_world, annotation_world, small_world])
 def test_no_answer_is_wrong_while_the_store_fails(make: type) -> None:
     world: World = make()
     storm = Storm(world, Random(1))

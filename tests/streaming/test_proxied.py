@@ -160,6 +160,24 @@ def test_a_chunk_that_is_away_for_a_moment_is_no_absence(
     assert door.get(path).body == file.read_bytes()
 
 
+@pytest.mark.parametrize("asked", [{}, {"range": "bytes=3-40"}, {"range": "bytes=3-"}, {"range": "bytes=-60"}])
+def test_a_chunk_that_is_cut_short_on_its_way_is_refused(
+    tmp_path: Path, door: Door, form: str, monkeypatch: pytest.MonkeyPatch, asked: dict[str, str]
+) -> None:
+    """The store says how long the object is, and gives a byte fewer: nobody is told that this was all."""
+    name, read = file_of(tmp_path, form, 1, 1, 1).name, LocalFiles.read
+
+    async def shorter(source: LocalFiles, key: str, *rest: Any, **more: Any) -> Any:
+        blob = await read(source, key, *rest, **more)
+        return replace(blob, data=blob.data[:-1]) if blob is not None and key.endswith(name) else blob
+
+    paths = [key(dialect, 1, 1, 1) for dialect in dialects(form)]
+    assert {door.get(path, **asked).status for path in paths} <= {200, 206}
+    monkeypatch.setattr(LocalFiles, "read", shorter)
+    for path in paths:
+        assert door.get(path, **asked).status == 502
+
+
 def test_an_absent_chunk_is_not_a_vanished_array(tmp_path: Path, door: Door, form: str) -> None:
     file_of(tmp_path, form, 1, 1, 1).unlink()
     paths = [key(dialect, 1, 1, 1) for dialect in dialects(form)]

@@ -97,13 +97,14 @@ class ProxiedChunks:
             return None
         key, want = self._key(position), ask.want
         etag: str | None = None
+        seen_bytes: int | None = None
         if _needs_stat(want):
             stat = await self._stored.source.stat(key)
             if stat is None:
                 await self._confirm_absence(key)
                 return None
             self._signs.check_length(key, stat.object_bytes)
-            etag, shown = stat.etag, ask.etag(stat.etag)
+            etag, shown, seen_bytes = stat.etag, ask.etag(stat.etag), stat.object_bytes
             if not want.body or holds(want.etags, shown):
                 return Served(OCTETS, shown, stat.object_bytes, None, None, holds(want.etags, shown), "chunk")
             part = wanted_part(want, shown, stat.object_bytes)
@@ -113,6 +114,9 @@ class ProxiedChunks:
         found = await self._read(key, part, etag)
         if found is None:
             return None
+        if seen_bytes not in (None, found.blob.object_bytes):
+            # The part follows from the length: it would be another one than was asked for.
+            raise SourceChanged(key)
         self._signs.check_bytes(key, found.part, found.blob)
         if ask.check:
             await self._decode(place, key, found.blob.etag)

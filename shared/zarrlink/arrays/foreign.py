@@ -68,6 +68,14 @@ async def open_array(
     return None
 
 
+def metadata_keys(described: LayerDescription, mag: MagDescription) -> list[str]:
+    """Where the array of a mag of Zarr or N5 would say what it is, below the dataset's folder. Of Precomputed none: all of
+    a volume's mags share their `info`, without which there is no layer."""
+    if described.data_format == "neuroglancerPrecomputed":
+        return []
+    return [key_in(folder, _metadata(described.data_format)[0]) for folder in mag.folders]
+
+
 async def _open_outside(
     address: Address, described: LayerDescription, mag: MagDescription, stores: Stores
 ) -> OpenArray | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from zarrlink.answers import Chunks
-from zarrlink.arrays.foreign import OpenArray, Stores, open_array
+from zarrlink.arrays.foreign import OpenArray, Stores, metadata_keys, open_array
 from zarrlink.arrays.passthrough import Passthrough, fits
 from zarrlink.arrays.stored import StoredArray
 from zarrlink.decoded_chunks import DecodedChunks
@@ -53,11 +53,19 @@ async def read_foreign(source: ByteSource, described: LayerDescription, stores: 
     if len(axes) > 1 and len({tuple((a.name, a.start, a.length) for a in some) for some in axes}) > 1:
         raise UnsupportedLayer(f"layer {described.name!r}: its mags have other additional axes")
     leading = tuple(LeadingAxis(axis.name, axis.start, axis.length) for axis in next(iter(axes), ()))
+    witnesses = [Witness(array.source, key, etag) for array in arrays.values() for key, etag in array.witnesses.items()]
+    # Also where there is none: an array that was away for a moment must not be missed for ever.
+    away = [
+        key
+        for mag, array in zip(described.mags, found, strict=True)
+        if array is None
+        for key in metadata_keys(described, mag)
+    ]
     volumes = LayerVolumes(
         described,
         stored,
         {mag: array.volume for mag, array in arrays.items()},
-        [Witness(array.source, key, etag) for array in arrays.values() for key, etag in array.witnesses.items()],
+        [*witnesses, *(Witness(source, key, None) for key in away)],
         (*described.notes, *missing, *((_BOOLEAN,) if boolean else ())),
         leading,
     )

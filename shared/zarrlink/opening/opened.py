@@ -15,11 +15,11 @@ from zarrlink.storage.interface import ByteSource
 
 
 class Witness(NamedTuple):
-    """An object that a layer was made from: while its ETag stays, so does the layer."""
+    """An object that a layer was made from: while its ETag stays, so does the layer. `etag` None: it was not there."""
 
     source: ByteSource
     key: str
-    etag: str
+    etag: str | None
 
 
 class OpenLayer:
@@ -33,7 +33,7 @@ class OpenLayer:
     ) -> None:
         self.layer = layer
         self.witnesses = witnesses
-        facts = sorted((witness.source.name, witness.key, witness.etag) for witness in witnesses)
+        facts = sorted((witness.source.name, witness.key, witness.etag) for witness in witnesses if witness.etag)
         self.etag = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
         self.fingerprint = layer.fingerprint()
         self.checked_s = 0.0
@@ -65,4 +65,4 @@ class OpenLayer:
 async def are_unchanged(witnesses: Sequence[Witness]) -> bool:
     """Whether each object is as it was. Raises SourceUnavailable."""
     found = await asyncio.gather(*(witness.source.stat(witness.key) for witness in witnesses))
-    return all(stat is not None and stat.etag == witness.etag for stat, witness in zip(found, witnesses, strict=True))
+    return all((stat and stat.etag) == witness.etag for stat, witness in zip(found, witnesses, strict=True))

@@ -64,20 +64,22 @@ async def stored_mags(source: ByteSource, described: LayerDescription, outside: 
         found = await asyncio.gather(*(_stored_mag(source, mag, outside) for mag in described.mags))
     except UnsupportedLayer as error:
         raise UnsupportedLayer(f"layer {described.name!r}: {error}") from error
-    there = [mag for mag in found if mag is not None]
-    missing = [mag.mag for mag, stored in zip(described.mags, found, strict=True) if stored is None]
+    there = [(mag, witnesses[-1]) for mag, witnesses in found if mag is not None]
+    missing = [mag.mag for mag, (stored, _) in zip(described.mags, found, strict=True) if stored is None]
     return StoredMags(
         [stored for stored, _ in there],
         {stored.mag: witness.source for stored, witness in there},
         (*described.notes, *(f"mag {mag.literal} has no header.wkw and is left out" for mag in missing)),
-        [witness for _, witness in there],
+        # Also where there is none: a header that was away for a moment must not be missed for ever.
+        [witness for _, witnesses in found for witness in witnesses],
     )
 
 
 async def _stored_mag(
     source: ByteSource, described: MagDescription, outside: Outside
-) -> tuple[StoredMag, Witness] | None:
-    """The mag with its header, None where none of its folders holds one."""
+) -> tuple[StoredMag | None, list[Witness]]:
+    """The mag with its header, None where none of its folders holds one; and where was looked, there last."""
+    seen: list[Witness] = []
     folders = described.folders
     if described.address is not None:
         above, _, last = described.address.rstrip("/").rpartition("/")
@@ -90,5 +92,6 @@ async def _stored_mag(
             raise CorruptFile("a WKW header is empty", key=key) from error
         if blob is not None:
             header = WkwHeader.from_bytes(bytes(blob.data), key=key)
-            return StoredMag(described.mag, folder, header), Witness(source, key, blob.etag)
-    return None
+            return StoredMag(described.mag, folder, header), [*seen, Witness(source, key, blob.etag)]
+        seen.append(Witness(source, key, None))
+    return None, seen

@@ -28,7 +28,7 @@ _MINUTES = "SOAK_MINUTES"
 _USUAL_MINUTES = 60.0
 CONCURRENCY = 8
 WHY = (
-    "a soak of a few minutes ends before the memory that is freed and kept has found its bound (64 MiB of it, and what eight"
+    "a soak of a few minutes ends before the memory that is freed and kept has found its size (its holes, and what eight"
     " readers' shards take while they are sent), and so rises in steps; in one process, without sockets, the application's memory"
     " is flat after the first thousands of requests, and tracemalloc finds nothing that grows. An hour's soak decides"
 )

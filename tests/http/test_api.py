@@ -326,6 +326,7 @@ def test_wrong_methods_are_named(client: TestClient) -> None:
 def test_the_openapi_describes_every_route(client: TestClient) -> None:
     document = client.get("/api/openapi.json").json()
     assert set(document["paths"]) == {
+        "/zarr/{token}",
         "/api/buildinfo",
         "/api/datasets",
         "/api/features",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ def test_a_damaged_link_is_revoked_by_its_maker_and_by_an_admin(
 def test_a_damaged_dataset_is_missing_from_lists_and_stops_only_what_is_of_it(
     client: TestClient, machine: Machine, dataset_id: str, tmp_path: Path
 ) -> None:
-    other = machine.catalogue.register("other", str(tmp_path / "data" / "mouse" / ".." / "mouse"), 1).id
+    twin = shutil.copytree(tmp_path / "data" / "mouse", tmp_path / "twin")
+    other = machine.catalogue.register("other", str(twin), 1).id
     to_it, to_other = make(client, dataset_id), make(client, other)
     in_file(machine.file, "datasets")(dataset_id, "tags", GARBAGE)
     assert ids(client, "/api/datasets") == [other]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from faults.answers import Reply, satisfies
 from faults.clients import ABSENT, Form, Refused, decode, shard_index, voxels_of
@@ -64,14 +65,13 @@ class Storm:
             count = min(AT_ONCE, reads - done)
             self._shown, self._told = [world.present], self._all_told()
             self._note_alien()
-            async with asyncio.TaskGroup() as group:
-                for _ in range(count):
-                    group.create_task(self._read(self.random.choice(addresses)))
-                # What nobody may be shown does not stay for long.
-                if len(world.versions) > 1 and self.random.random() < (
-                    0.1 if world.answers[world.present].keys() >= world.forms.keys() else 0.7
-                ):
-                    group.create_task(self._exchange())
+            tasks = [self._read(self.random.choice(addresses)) for _ in range(count)]
+            # What nobody may be shown does not stay for long.
+            if len(world.versions) > 1 and self.random.random() < (
+                0.1 if world.answers[world.present].keys() >= world.forms.keys() else 0.7
+            ):
+                tasks.append(self._exchange())
+            await _to_their_end(tasks)
             done += count
             world.door.clock.monotonic_s += self.random.choice((0.0, 0.3, 1.5))
             if done >= reads or self.random.random() < 0.04:
@@ -107,11 +107,9 @@ class Storm:
         self._shown = [world.present]
         chosen = self.random.sample(addresses, min(LOOKED_AT, len(addresses)))
         with world.calm():
-            async with asyncio.TaskGroup() as group:
-                # Twins beside one another: what they share must not come between them.
-                for address in chosen:
-                    for twin in world.twins(address) or [address]:
-                        group.create_task(self._must_be_right(twin))
+            # Twins beside one another: what they share must not come between them.
+            twins = [twin for address in chosen for twin in world.twins(address) or [address]]
+            await _to_their_end([self._must_be_right(twin) for twin in twins])
 
     async def _must_be_right(self, address: str) -> None:
         world = self.world
@@ -365,6 +363,13 @@ class Storm:
             # Index and chunk of two versions: a reader who sends no If-Range may see that of any store.
             return "read of two versions"
         raise Wrong(f"{address}: other voxels in inner chunk {slot}")
+
+
+async def _to_their_end(tasks: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """All of them, also where one fails: what tensorstore has begun must not end after the loop. Raises what failed."""
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    if errors := [error for error in found if error is not None]:
+        raise BaseExceptionGroup("in a storm", errors)
 
 
 def _geometry(document: object) -> object:

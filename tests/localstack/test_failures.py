@@ -82,7 +82,7 @@ def test_a_function_that_takes_too_long(deployed: Any, mouse: Any) -> None:
 
 
 def test_a_poisoned_row_of_a_link(deployed: Any, mouse: Any) -> None:
-    """Spoilt by hand: an error that is counted, and no other link suffers."""
+    """Spoilt by hand: an error that is counted and named, no other link suffers, and it can be revoked."""
     page = deployed.link(mouse.id)
     link_id = page.split("/")[-2][1:17]
     deployed.client("dynamodb").update_item(
@@ -94,11 +94,20 @@ def test_a_poisoned_row_of_a_link(deployed: Any, mouse: Any) -> None:
     log = deployed.log("StreamLog")
     answer = deployed.ask("GET", page + BELOW)
     assert answer.status_code == 500
-    assert answer.json()["detail"] == "the server has logged what happened"
+    assert answer.json()["detail"] == "the row of this link cannot be read"
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
     text = failed_in(log)
     assert answer.json()["instance"] in text
+    assert link_id in text
     assert deployed.ask("GET", mouse.link + BELOW).status_code == 200
+    listed = {link["id"] for link in deployed.api("GET", "zarrPrivateLinks")}
+    assert listed
+    assert link_id not in listed
+    deployed.api("DELETE", f"zarrPrivateLinks/{link_id}")
+    row = deployed.client("dynamodb").get_item(
+        TableName=deployed.outputs["LinksTable"], Key={"id": {"S": link_id}}, ConsistentRead=True
+    )
+    assert "revoked_ms" in row["Item"]
 
 
 def test_tables_clean_up_after_themselves(deployed: Any) -> None:

@@ -46,7 +46,7 @@ from zarrlink.jobs.service import JobService
 from zarrlink.jobs.step_functions import StepFunctionsEngine
 from zarrlink.library import Library
 from zarrlink.links.dynamodb import DynamoLinks
-from zarrlink.links.secrets import SecretEdge, read_key_ring
+from zarrlink.links.secrets import SecretEdge, SecretKeys
 from zarrlink.settings import ApiSettings
 from zarrlink.sources.bucket_places import bucket_places
 from zarrlink.sources.permission import AllowedSources
@@ -70,6 +70,7 @@ LOGGER = Logger()
 METRICS = Metrics()
 TALLY = Tally()
 STARTS = starts()
+KEYS = SecretKeys(LazyClient("secretsmanager"), SETTINGS.link_keys_secret)
 # Errors of the package are lines like any other: JSON, not the plain text of Lambda's own handler.
 copy_config_to_registered_loggers(LOGGER, include={problems.LOG.name})
 # Lambda takes events of 6 MB, and base64 makes 4 bytes of 3: what is larger goes by /api/annotations/uploads.
@@ -87,6 +88,8 @@ S3_ANSWERS_S: Final = 20
 @lru_cache(maxsize=MAX_ADDRESSES)
 def door(public_url: str) -> Mangum:
     """The API, whose addresses begin with `public_url`."""
+    # Without keys nothing is begun: no link that could not be shown.
+    KEYS.read()
     dynamodb = LazyClient("dynamodb")
     catalogue = DynamoCatalogue(dynamodb, SETTINGS.catalogue_table)
     annotations = DynamoAnnotations(dynamodb, SETTINGS.annotations_table)
@@ -110,7 +113,7 @@ def door(public_url: str) -> Mangum:
         ),
         links=DynamoLinks(dynamodb, SETTINGS.links_table),
         users=DynamoUsers(dynamodb, SETTINGS.users_table),
-        keys=read_key_ring(LazyClient("secretsmanager"), SETTINGS.link_keys_secret),
+        keys=KEYS,
         now_ms=now_ms,
         public_url=public_url,
         has_edge=edge() is not None,

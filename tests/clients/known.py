@@ -86,6 +86,7 @@ REASONS: Final = (
         "zarrita 0.5, which it brings, fails at a chunk of 64-bit numbers that was never written; zarrita 0.7 reads it.",
         "Such labels are opened by the v3 address.",
         links=("v2 ids",),
+        folder=("v2 ids",),
     ),
     Reason(
         "vizarr",
@@ -116,13 +117,14 @@ REASONS: Final = (
         "It takes a chunk that was never written for an error.",
         "A layer with such chunks is drawn by Neuroglancer.",
         links=("v2 ids",),
+        folder=("v2 ids",),
     ),
     Reason(
         "itk-vtk-viewer",
         "is not a constructor",
         "It draws no numbers of 64 bits.",
         "Such labels are drawn by Neuroglancer.",
-        # On links whichever it meets first.
+        # Whichever it meets first.
         links=("v2 ids",),
         folder=("v2 ids",),
     ),

@@ -187,8 +187,10 @@ def _difference(picture: Volume, expected: Volume, *, labels: bool) -> str:
     rows, columns = np.flatnonzero(drawn.any(1)), np.flatnonzero(drawn.any(0))
     best = "the plane is not drawn whole"
     # Labels of 0 are not drawn, so what is may begin later.
-    for top in range(rows[0] - (8 if labels else 1), rows[0] + 4):
-        for left in range(columns[0] - (80 if labels else 1), columns[0] + 4):
+    inner = expected != 0 if labels else np.ones((height, width), bool)
+    first_row, first_column = rows[0] - np.flatnonzero(inner.any(1))[0], columns[0] - np.flatnonzero(inner.any(0))[0]
+    for top in range(first_row - 1, first_row + 4):
+        for left in range(first_column - 1, first_column + 4):
             part = picture[max(top, 0) : top + height, max(left, 0) : left + width]
             if part.shape[:2] != (height, width):
                 continue

@@ -12,9 +12,9 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from builders.moto_aws import MotoAws, moto_aws
-from zarrlink.errors import SourceUnavailable
+from zarrlink.errors import LinkGone, SourceUnavailable
 from zarrlink.links.model import new_link_id
-from zarrlink.links.secrets import read_key_ring
+from zarrlink.links.secrets import RING_S, SecretKeys, read_key_ring
 from zarrlink.links.token import KeyRing, load_or_create_keys
 
 
@@ -145,3 +145,56 @@ def test_a_mistake_of_our_own_is_not_blamed_on_the_service() -> None:
 
     with pytest.raises(KeyError):
         read_key_ring(Mistaken(), "the-secret")
+
+
+class Changing(Secret):
+    """A secret that is written anew, or cannot be read for a while."""
+
+    def __init__(self, *names: str) -> None:
+        self.write(*names)
+        self.failing = False
+        self.reads = 0
+
+    def write(self, *names: str) -> None:
+        super().__init__(json.dumps({"current": names[-1], **{name: name + TEXT for name in names}}))
+
+    def get_secret_value(self, **request: Any) -> dict[str, Any]:
+        self.reads += 1
+        if self.failing:
+            raise EndpointConnectionError(endpoint_url="https://secrets.example.org")
+        return super().get_secret_value(**request)
+
+
+def test_a_key_that_is_taken_out_ends_its_links_in_processes_that_run() -> None:
+    secret, now = Changing("a"), [1000.0]
+    keys = SecretKeys(secret, "the-secret", monotonic=lambda: now[0])
+    assert secret.reads == 0
+    link_id = new_link_id()
+    old = keys.token(link_id)
+    secret.write("b")
+    now[0] += RING_S - 1
+    assert (keys.link_id(old), secret.reads) == (link_id, 1)
+    now[0] += 1
+    with pytest.raises(LinkGone):
+        keys.link_id(old)
+    assert keys.token(link_id)[0] == "b"
+
+
+def test_the_ring_that_is_known_goes_on_while_the_secret_cannot_be_read() -> None:
+    secret, now = Changing("a"), [0.0]
+    keys = SecretKeys(secret, "the-secret", monotonic=lambda: now[0])
+    secret.failing = True
+    with pytest.raises(SourceUnavailable):
+        keys.token(new_link_id())
+    secret.failing = False
+    token = keys.token(new_link_id())
+    secret.failing = True
+    now[0] += RING_S
+    assert keys.link_id(token) == token[1:17]
+    assert keys.link_id(token) == token[1:17]
+    assert secret.reads == 3, "asked again only after a while"
+    secret.failing = False
+    secret.write("b")
+    now[0] += RING_S
+    with pytest.raises(LinkGone):
+        keys.link_id(token)

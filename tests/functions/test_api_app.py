@@ -115,7 +115,7 @@ def test_keys_that_cannot_be_read_are_a_failure_like_any_other(
     def unreadable(*_: object) -> None:
         raise SourceUnavailable("secret: ThrottlingException")
 
-    monkeypatch.setattr(api.function, "read_key_ring", unreadable)
+    monkeypatch.setattr(api.function.KEYS, "read", unreadable)
     out = io.StringIO()
     (handler,) = api.function.LOGGER.handlers
     handler.setStream(out)
@@ -160,7 +160,7 @@ def test_pages_of_the_configured_origins_may_call(
         raise SourceUnavailable("secret: ThrottlingException")
 
     # Answered by the handler itself, without the API.
-    monkeypatch.setattr(there.function, "read_key_ring", unreadable)
+    monkeypatch.setattr(there.function.KEYS, "read", unreadable)
     there.function.door.cache_clear()
     failed = answered(there, "GET", "/api/datasets", origin=ui)
     assert (failed["statusCode"], failed["headers"]["access-control-allow-origin"]) == (503, ui)

@@ -30,7 +30,7 @@ from zarrlink.http.versions import CURRENT_VERSION, OLDEST_VERSION
 from zarrlink.jobs.service import JobService
 from zarrlink.library import Library
 from zarrlink.links.interface import LinkStore
-from zarrlink.links.token import KeyRing
+from zarrlink.links.token import Tokens
 from zarrlink.users.interface import Users
 from zarrlink.users.vouching import Vouchers
 
@@ -52,7 +52,7 @@ class ApiServices:
     downloads: Downloads
     links: LinkStore
     users: Users
-    keys: KeyRing
+    keys: Tokens
     now_ms: Callable[[], int]
     public_url: str
     uploads: LargeUploads | None = None

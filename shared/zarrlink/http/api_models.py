@@ -14,7 +14,7 @@ from zarrlink.http.problems import PROBLEM_JSON
 from zarrlink.links.interface import KEEP
 from zarrlink.links.model import MAX_NAME, MAX_NOTE, Link, LinkState
 from zarrlink.links.service import LinkRequest
-from zarrlink.links.token import KeyRing
+from zarrlink.links.token import Tokens
 
 # As long as `check_layer_name` lets a layer's name be.
 MAX_LAYER_NAME: Final = 255
@@ -163,7 +163,7 @@ PROBLEM_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 """What every route may answer beside what it is for."""
 
 
-def link_body(link: Link, state: LinkState, keys: KeyRing, public_url: str, left_out: Sequence[str] = ()) -> LinkBody:
+def link_body(link: Link, state: LinkState, keys: Tokens, public_url: str, left_out: Sequence[str] = ()) -> LinkBody:
     """A link with its addresses, which begin with `public_url`. One that is `revoked` is shown to nobody."""
     token = keys.token(link.id)
     page = f"{public_url}/zarr/{token}/"

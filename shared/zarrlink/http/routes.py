@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from zarrlink.answers import GET, Served, Want
 from zarrlink.byte_range import parse_range
@@ -30,6 +30,7 @@ from zarrlink.http.message import CORS, PREFLIGHT, SECRET_PAGE, Request, Respons
 from zarrlink.http.pinned import PinnedLinks
 from zarrlink.links.interface import LinkStore
 from zarrlink.links.model import Link
+from zarrlink.links.token import Tokens
 from zarrlink.streaming import Pin, Streamer
 
 # Metadata follows a dataset's description (contrast, names); chunks are what they are.
@@ -45,13 +46,6 @@ _METHODS: Final = ("GET", "HEAD", "OPTIONS")
 _NOT_FOUND: Final = problems.problem_body(
     problems.TABLE[UnknownKey], "this chunk was never written: fill value", "about:blank"
 )
-
-
-class Tokens(Protocol):
-    """See `zarrlink.links.token.KeyRing`."""
-
-    def token(self, link_id: str) -> str: ...
-    def link_id(self, token: str) -> str: ...
 
 
 def is_of_link(path: str) -> bool:

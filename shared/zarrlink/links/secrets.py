@@ -7,7 +7,8 @@ The key ring's secret is JSON in one of the two forms of `parse_key_ring`. Cloud
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from zarrlink.aws_errors import service_error
@@ -15,6 +16,7 @@ from zarrlink.errors import SourceUnavailable
 from zarrlink.links.token import KeyRing, parse_key_ring
 
 EDGE_SECRET_LENGTH: Final = 32
+RING_S: Final = 300.0
 
 
 class SecretsClient(Protocol):
@@ -24,25 +26,35 @@ class SecretsClient(Protocol):
 
 
 class SecretKeys:
-    """The key ring in a secret, read when it is first needed: behind a CDN that is hardly ever."""
+    """The key ring in a secret, read when it is first needed, and again every `RING_S`: so a key that is taken out ends its
+    links within that, and one that is new makes them. While the secret cannot be read, the ring that is known goes on."""
 
-    def __init__(self, client: SecretsClient, secret: str) -> None:
+    def __init__(self, client: SecretsClient, secret: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._secret = secret
+        self._monotonic = monotonic
         self._ring: KeyRing | None = None
+        self._due_s = 0.0
 
     def token(self, link_id: str) -> str:
-        """Raises as `read_key_ring`."""
-        return self._read().token(link_id)
+        """Raises as `read`."""
+        return self.read().token(link_id)
 
     def link_id(self, token: str) -> str:
-        """Raises LinkGone, and as `read_key_ring`."""
-        return self._read().link_id(token)
+        """Raises LinkGone, and as `read`."""
+        return self.read().link_id(token)
 
-    def _read(self) -> KeyRing:
-        if self._ring is None:
-            self._ring = read_key_ring(self._client, self._secret)
-        return self._ring
+    def read(self) -> KeyRing:
+        """The ring as it is known, or anew. Raises as `read_key_ring`."""
+        ring, now = self._ring, self._monotonic()
+        if ring is None or now >= self._due_s:
+            try:
+                ring = read_key_ring(self._client, self._secret)
+            except SourceUnavailable:
+                if ring is None:
+                    raise
+            self._ring, self._due_s = ring, now + RING_S
+        return ring
 
 
 class SecretEdge:

@@ -18,7 +18,7 @@ import secrets
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from zarrlink.errors import LinkGone
 
@@ -57,6 +57,16 @@ class KeyRing:
         if not hmac.compare_digest(_mac(key, token[:17]), token[17:]):
             raise LinkGone("forged token")
         return token[1:17]
+
+
+class Tokens(Protocol):
+    """A key ring, or what reads one."""
+
+    def token(self, link_id: str) -> str:
+        """See `KeyRing`."""
+
+    def link_id(self, token: str) -> str:
+        """See `KeyRing`."""
 
 
 def _mac(key: bytes, signed: str) -> str:

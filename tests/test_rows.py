@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 
 from zarrlink.errors import DamagedRow
-from zarrlink.rows import MAX_TIME_MS, checked, reads, whole, whole_or_none
+from zarrlink.rows import MAX_TIME_MS, checked, flag, reads, whole, whole_or_none
 
 State = Literal["open", "done"]
 
@@ -92,6 +92,15 @@ def test_what_is_beside_something_else_is_nothing_where_it_is_damaged(caplog: py
     assert not caplog.messages
     assert whole_or_none(record_of, {"id": "1"}) is None
     assert caplog.messages == ["damaged rows are left out: dataset 1"]
+
+
+@pytest.mark.parametrize("no", [0, None])
+def test_a_flag_is_one_or_what_says_no(no: int | None) -> None:
+    assert flag(1, no)
+    assert not flag(no, no)
+    for odd in (2, -1, 0.5, "", "1", {}, {"BOOL": True}, frozenset({1}), None if no == 0 else 0):
+        with pytest.raises(ValueError, match="flag"):
+            flag(odd, no)
 
 
 def test_the_words_of_a_row_are_in_no_failure() -> None:

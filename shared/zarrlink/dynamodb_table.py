@@ -84,12 +84,15 @@ class DynamoTable:
         }
         return self._pages("query", condition)
 
-    def scan(self, only_if: str) -> Iterator[Row]:
+    def scan(self, only_if: str, values: Mapping[str, Value] | None = None) -> Iterator[Row]:
         """Rows of the whole table, all pages: what that costs grows with the table."""
-        return self._pages(
-            "scan",
-            {"FilterExpression": only_if, "ExpressionAttributeNames": _names(only_if), "ConsistentRead": True},
-        )
+        condition = {
+            "FilterExpression": only_if,
+            "ExpressionAttributeNames": _names(only_if),
+            **_given(values),
+            "ConsistentRead": True,
+        }
+        return self._pages("scan", condition)
 
     def _pages(self, operation: str, request: dict[str, Any]) -> Iterator[Row]:
         start: dict[str, Any] = {}
@@ -162,6 +165,14 @@ def update_action(key: str, change: str, only_if: str, values: Mapping[str, Valu
     return {"Update": {**key_and_change, **_condition(only_if, change, values=values)}}
 
 
+def unchanged(row: Row, name: str) -> tuple[str, dict[str, Value]]:
+    """The condition that a row is there and a text of it as it was read, with its values. What was no text still is none."""
+    text = row.get(name)
+    if isinstance(text, str):
+        return f"#{name} = :seen", {"seen": text}
+    return f"attribute_exists(#id) AND NOT attribute_type(#{name}, :text)", {"text": "S"}
+
+
 def assignments(changes: Mapping[str, Value | None]) -> str:
     """The update expression that sets each attribute to the value of its name, or takes it away for None."""
     kept = ", ".join(f"#{name} = :{name}" for name, new in changes.items() if new is not None)
@@ -175,13 +186,18 @@ def _put_new(row: Mapping[str, Value | None]) -> dict[str, Any]:
 
 def _condition(*expressions: str, values: Mapping[str, Value] | None = None) -> dict[str, Any]:
     """The first is the condition; names in the others are translated as well."""
-    request: dict[str, Any] = {
+    return {
         "ConditionExpression": expressions[0],
         "ExpressionAttributeNames": _names(*expressions),
+        **_given(values),
     }
-    if values:
-        request["ExpressionAttributeValues"] = _stored({f":{name}": value for name, value in values.items()})
-    return request
+
+
+def _given(values: Mapping[str, Value] | None) -> dict[str, Any]:
+    """DynamoDB refuses an expression without values that comes with an empty list of them."""
+    if not values:
+        return {}
+    return {"ExpressionAttributeValues": _stored({f":{name}": value for name, value in values.items()})}
 
 
 def _names(*expressions: str) -> dict[str, str]:

@@ -82,6 +82,14 @@ def checked(record: T) -> T:
     return record
 
 
+def flag(value: object, no: int | None) -> bool:
+    """A truth value as rows keep it: 1, or `no` where it is not so. Raises ValueError for all else: a flag that somebody
+    wrote by hand is neither."""
+    if value not in (1, no):
+        raise ValueError("no flag")
+    return value == 1
+
+
 @cache
 def _fields(record: type[Any]) -> dict[str, Any]:
     return get_type_hints(record)

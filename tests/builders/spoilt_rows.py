@@ -11,17 +11,17 @@ Spoil = Callable[[str, str, str | int], None]
 """Gives a field of the row with that id another value."""
 
 
-def in_file(file: SqliteFile, table: str) -> Spoil:
+def in_file(file: SqliteFile, table: str, key: str = "id") -> Spoil:
     def spoil(row_id: str, field: str, value: str | int) -> None:
         with file.write() as connection:
-            connection.execute(f"UPDATE {table} SET {field} = ? WHERE id = ?", (value, row_id))
+            connection.execute(f"UPDATE {table} SET {field} = ? WHERE {key} = ?", (value, row_id))
 
     return spoil
 
 
-def in_dynamodb(client: Any, table: str) -> Spoil:
+def in_dynamodb(client: Any, table: str, prefix: str = "") -> Spoil:
     def spoil(row_id: str, field: str, value: str | int) -> None:
-        put(client, table, row_id, field, {"S": value} if isinstance(value, str) else {"N": str(value)})
+        put(client, table, prefix + row_id, field, {"S": value} if isinstance(value, str) else {"N": str(value)})
 
     return spoil
 

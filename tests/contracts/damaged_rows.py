@@ -12,12 +12,14 @@ from builders.spoilt_rows import Spoil
 from contracts.annotations import CELLS
 from contracts.job_store import job
 from contracts.link_store import link
+from contracts.users import ANNA, BEN
 from zarrlink.catalogue.annotations import Annotations
 from zarrlink.catalogue.changes import Changes
 from zarrlink.catalogue.interface import Catalogue
 from zarrlink.errors import DamagedRow
 from zarrlink.jobs.interface import JobStore
 from zarrlink.links.interface import LinkStore
+from zarrlink.users.interface import User, Users
 
 GARBAGE = "{garbage"
 
@@ -81,6 +83,14 @@ class DamagedLinksContract(ABC):
             assert told(caplog) == f"damaged rows are left out: link {link(1).id}"
         assert dict(store.all()) == {link(0).id: link(0), link(1).id: None, link(2).id: link(2)}
 
+    def test_a_damaged_link_is_still_its_owners(self, store: LinkStore, spoil: Spoil) -> None:
+        for number, owner in enumerate(("anna", "anna", "ben")):
+            store.add(link(number, owner=owner))
+        spoil(link(1).id, "view", GARBAGE)
+        spoil(link(2).id, "view", GARBAGE)
+        assert sorted(store.ids_of("anna")) == [link(0).id, link(1).id]
+        assert store.ids_of("ben") == [link(2).id]
+
     def test_a_damaged_link_is_revoked_as_any_other(self, store: LinkStore, spoil: Spoil) -> None:
         store.add(link(1))
         spoil(link(1).id, "view", GARBAGE)
@@ -88,6 +98,7 @@ class DamagedLinksContract(ABC):
         assert store.revoke(link(1).id, "anna", 7)
         assert not store.revoke(link(1).id, "anna", 8)
         assert store.of_owner("anna") == []
+        assert store.ids_of("anna") == []
         spoil(link(1).id, "view", link(1).view.to_json())
         assert store.get(link(1).id) == link(1, revoked_ms=7)
 
@@ -112,6 +123,7 @@ class DamagedDatasetsContract(ABC):
             ("collaborators", "[1]"),
             ("visibility", "secret"),
             ("created_ms", -1),
+            ("is_renamed", 2),
         ],
     )
     def test_a_damaged_dataset_is_left_out_of_lists_and_told_of(
@@ -136,6 +148,70 @@ class DamagedDatasetsContract(ABC):
         again = catalogue.register("em", "/em", 7)
         assert catalogue.all() == [again]
         assert again.id != damaged.id
+
+
+class DamagedUsersContract(ABC):
+    """Inherit it, and give fixtures of no `users` and a way to `spoil` the row of a name."""
+
+    @pytest.fixture
+    @abstractmethod
+    def users(self) -> Users: ...
+
+    @pytest.fixture
+    @abstractmethod
+    def spoil(self) -> Spoil: ...
+
+    @pytest.fixture(params=[("created_ms", -1), ("created_ms", 10**15), ("is_admin", 2), ("is_admin", -1)], ids=str)
+    def damage(self, request: pytest.FixtureRequest, users: Users, spoil: Spoil) -> str:
+        """Of the field of that name, in anna's row."""
+        users.add(ANNA, "one")
+        users.add(BEN, "two")
+        field, value = request.param
+        spoil("anna", field, value)
+        return str(field)
+
+    @pytest.mark.usefixtures("damage")
+    def test_a_damaged_user_is_left_out_of_the_list_and_does_not_sign_in(
+        self, users: Users, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert users.all() == [BEN]
+        assert told(caplog) == "damaged rows are left out: user anna"
+        with pytest.raises(DamagedRow) as raised:
+            users.by_token_hash("one")
+        assert_damaged(raised.value, "user", "anna")
+        assert users.by_token_hash("two") == BEN
+
+    @pytest.mark.usefixtures("damage")
+    def test_a_damaged_user_is_removed_as_any_other(self, users: Users) -> None:
+        assert users.has("anna")
+        with pytest.raises(ValueError, match="anna"):
+            users.add(ANNA, "three")
+        assert users.remove("anna")
+        assert not users.has("anna")
+        assert users.by_token_hash("one") is None
+        users.add(ANNA, "one")
+        assert users.all() == [ANNA, BEN]
+
+    def test_a_damaged_user_is_given_no_token(self, users: Users, damage: str, spoil: Spoil) -> None:
+        with pytest.raises(DamagedRow) as raised:
+            users.renew("anna", "three")
+        assert_damaged(raised.value, "user", "anna")
+        assert users.by_token_hash("three") is None
+        if damage == "created_ms":
+            spoil("anna", damage, ANNA.created_ms)
+            assert users.by_token_hash("one") == ANNA
+
+    @pytest.mark.parametrize("is_admin", [True, False])
+    def test_who_is_made_an_admin_or_none_is_that_whatever_stood_there(
+        self, users: Users, damage: str, is_admin: bool
+    ) -> None:
+        if damage == "is_admin":
+            assert users.set_admin("anna", is_admin=is_admin)
+            assert users.by_token_hash("one") == User("anna", 7, is_admin=is_admin)
+            return
+        with pytest.raises(DamagedRow) as raised:
+            users.set_admin("anna", is_admin=is_admin)
+        assert_damaged(raised.value, "user", "anna")
 
 
 class DamagedAnnotationsContract(ABC):

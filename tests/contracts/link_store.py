@@ -69,6 +69,14 @@ class LinkStoreContract(ABC):
         assert found is not None
         assert found.view.id == link(1, **changed).view.id
 
+    def test_links_of_an_owner_are_told_by_their_ids_until_they_are_revoked(self, store: LinkStore) -> None:
+        for number, owner in enumerate(("anna", "ben", "anna", "anna")):
+            store.add(link(number, owner=owner, expires_ms=0 if number == 2 else None))
+        store.revoke(link(3).id, None, 7)
+        assert sorted(store.ids_of("anna")) == [link(0).id, link(2).id]
+        assert store.ids_of("ben") == [link(1).id]
+        assert store.ids_of("") == store.ids_of("link") == []
+
     def test_any_words_come_back(self, store: LinkStore) -> None:
         store.add(link(1))
         printable = st.text(st.characters(exclude_categories=["Cs", "Cc"]))

@@ -20,7 +20,13 @@ from builders.spoilt_rows import Spoil, in_dynamodb, put
 from contracts.annotations import CELLS as ANNOTATION
 from contracts.annotations import AnnotationsContract
 from contracts.catalogue import CatalogueContract
-from contracts.damaged_rows import DamagedAnnotationsContract, DamagedDatasetsContract, DamagedLinksContract
+from contracts.damaged_rows import (
+    DamagedAnnotationsContract,
+    DamagedDatasetsContract,
+    DamagedLinksContract,
+    DamagedUsersContract,
+    told,
+)
 from contracts.link_store import CREATED_MS, LinkStoreContract, link
 from contracts.users import ANNA, BEN, UsersContract
 from zarrlink import dynamodb_table
@@ -93,10 +99,18 @@ class TestDynamoAnnotations(AnnotationsContract, DamagedAnnotationsContract):
         return in_dynamodb(aws.client("dynamodb"), table)
 
 
-class TestDynamoUsers(UsersContract):
+class TestDynamoUsers(UsersContract, DamagedUsersContract):
     @pytest.fixture
-    def users(self, aws: MotoAws) -> Users:
-        return DynamoUsers(aws.client("dynamodb"), aws.new_table(USERS))
+    def table(self, aws: MotoAws) -> str:
+        return aws.new_table(USERS)
+
+    @pytest.fixture
+    def users(self, aws: MotoAws, table: str) -> Users:
+        return DynamoUsers(aws.client("dynamodb"), table)
+
+    @pytest.fixture
+    def spoil(self, aws: MotoAws, table: str) -> Spoil:
+        return in_dynamodb(aws.client("dynamodb"), table, "user#")
 
 
 # --- clients that do more than pass calls on ---
@@ -202,19 +216,187 @@ def test_uses_of_links_are_counted_whatever_stands_in_another(aws: MotoAws) -> N
     assert links.of_owner("anna") == [link(number, uses=4, last_used_ms=6) for number in (2, 1)]
 
 
-def test_a_damaged_user_is_left_out_of_the_list(aws: MotoAws, caplog: pytest.LogCaptureFixture) -> None:
+NO_FLAGS = {
+    "no": {"BOOL": False},
+    "yes": {"BOOL": True},
+    "nothing": {"NULL": True},
+    "zero": {"N": "0"},
+    "half": {"N": "0.5"},
+    "one and a half": {"N": "1.5"},
+    "two": {"N": "2"},
+    "words": {"S": "1"},
+    "numbers": {"NS": ["1"]},
+}
+
+
+@pytest.mark.parametrize("odd", NO_FLAGS.values(), ids=NO_FLAGS)
+@pytest.mark.parametrize("row_id", ["user#anna", "token#one"])
+def test_what_is_no_flag_makes_nobody_an_admin(aws: MotoAws, row_id: str, odd: dict[str, Any]) -> None:
+    client, table = aws.client("dynamodb"), aws.new_table(USERS)
+    users = DynamoUsers(client, table)
+    users.add(ANNA, "one")
+    put(client, table, row_id, "is_admin", odd)
+    with pytest.raises(DamagedRow) as raised:
+        users.by_token_hash("one")
+    assert (raised.value.row_kind, raised.value.row_id) == ("user", "anna")
+    assert users.all() == ([] if row_id == "user#anna" else [ANNA])
+    assert users.set_admin("anna", is_admin=False)
+    assert users.by_token_hash("one") == ANNA
+
+
+@pytest.mark.parametrize("odd", NO_FLAGS.values(), ids=NO_FLAGS)
+def test_what_is_no_flag_says_nothing_of_a_name(aws: MotoAws, odd: dict[str, Any]) -> None:
+    client, table = aws.client("dynamodb"), aws.new_table(CATALOGUE)
+    catalogue = DynamoCatalogue(client, table)
+    record = catalogue.register("em", "s3://b/em", 7)
+    put(client, table, record.id, "is_renamed", odd)
+    with pytest.raises(DamagedRow):
+        catalogue.get(record.id)
+    assert catalogue.all() == []
+    assert stored(client, table, record.id)["is_renamed"] == odd
+
+
+def test_the_row_of_a_token_makes_nobody_an_admin_who_is_none(aws: MotoAws) -> None:
+    client, table = aws.client("dynamodb"), aws.new_table(USERS)
+    users = DynamoUsers(client, table)
+    users.add(ANNA, "one")
+    put(client, table, "token#one", "is_admin", {"N": "1"})
+    assert users.by_token_hash("one") == ANNA
+
+
+# Of a user's row: what stands in its place, or None where it is taken away.
+DAMAGED_USERS = {
+    "no token": ("token_hash", None),
+    "a token of nothing": ("token_hash", {"NULL": True}),
+    "a number for a token": ("token_hash", {"N": "1"}),
+    "no name": ("name", None),
+    "another name": ("name", {"S": "ben"}),
+    "a number for a name": ("name", {"N": "1"}),
+    "no time": ("created_ms", None),
+    "words for a time": ("created_ms", {"S": "{garbage"}),
+}
+
+
+@pytest.mark.parametrize(("field", "odd"), DAMAGED_USERS.values(), ids=DAMAGED_USERS)
+def test_a_damaged_user_is_named_by_its_key_does_not_sign_in_and_is_removed(
+    aws: MotoAws, caplog: pytest.LogCaptureFixture, field: str, odd: dict[str, Any] | None
+) -> None:
     client, table = aws.client("dynamodb"), aws.new_table(USERS)
     users = DynamoUsers(client, table)
     users.add(ANNA, "one")
     users.add(BEN, "two")
-    for row_id in ("user#anna", "token#one"):
-        put(client, table, row_id, "created_ms", {"S": "long ago"})
+    spoil_or_take(client, table, "user#anna", field, odd)
     assert users.all() == [BEN]
-    with pytest.raises(DamagedRow):
+    assert told(caplog) == "damaged rows are left out: user anna"
+    for needs_it in (
+        lambda: users.by_token_hash("one"),
+        lambda: users.renew("anna", "three"),
+        lambda: users.set_admin("anna", is_admin=True),
+    ):
+        with pytest.raises(DamagedRow) as raised:
+            needs_it()
+        assert raised.value.row_id == "anna"
+    assert users.has("anna")
+    assert users.remove("anna")
+    assert not users.remove("anna")
+    # Also where nothing leads to the token's row any more.
+    assert users.by_token_hash("one") is None
+    users.add(ANNA, "three")
+    assert users.by_token_hash("one") is None
+    assert users.by_token_hash("three") == ANNA
+    assert users.all() == [ANNA, BEN]
+
+
+@pytest.mark.parametrize(
+    ("field", "odd", "name"),
+    [
+        ("created_ms", {"S": "{garbage"}, "anna"),
+        ("created_ms", None, "anna"),
+        ("name", {"N": "1"}, "unknown"),
+        ("name", None, "unknown"),
+    ],
+    ids=str,
+)
+def test_a_damaged_token_signs_nobody_in_and_can_be_renewed(
+    aws: MotoAws, field: str, odd: dict[str, Any] | None, name: str
+) -> None:
+    client, table = aws.client("dynamodb"), aws.new_table(USERS)
+    users = DynamoUsers(client, table)
+    users.add(ANNA, "one")
+    spoil_or_take(client, table, "token#one", field, odd)
+    with pytest.raises(DamagedRow) as raised:
         users.by_token_hash("one")
     # Never what tokens are looked up by.
-    assert caplog.messages == ["damaged rows are left out: user anna"]
+    assert raised.value.row_id == name
+    assert users.all() == [ANNA]
+    assert users.renew("anna", "two")
+    assert [users.by_token_hash(token) for token in ("one", "two")] == [None, ANNA]
     assert users.remove("anna")
+    assert client.scan(TableName=table)["Items"] == []
+
+
+def test_a_user_whose_token_has_no_row_is_changed_renewed_and_removed(aws: MotoAws) -> None:
+    client, table = aws.client("dynamodb"), aws.new_table(USERS)
+    users = DynamoUsers(client, table)
+    users.add(ANNA, "one")
+    for lost, kept in (("one", "two"), ("two", "three")):
+        client.delete_item(TableName=table, Key={"id": {"S": f"token#{lost}"}})
+        assert users.by_token_hash(lost) is None
+        assert users.set_admin("anna", is_admin=True)
+        assert users.renew("anna", kept)
+        assert users.by_token_hash(kept) == replace(ANNA, is_admin=True)
+    client.delete_item(TableName=table, Key={"id": {"S": "token#three"}})
+    assert users.remove("anna")
+
+
+def test_a_token_that_was_given_to_another_by_hand_is_nobodys_and_stays_anothers(aws: MotoAws) -> None:
+    client, table = aws.client("dynamodb"), aws.new_table(USERS)
+    users = DynamoUsers(client, table)
+    users.add(ANNA, "one")
+    users.add(BEN, "two")
+    put(client, table, "user#anna", "token_hash", {"S": "two"})
+    assert [users.by_token_hash(token) for token in ("one", "two")] == [None, BEN]
+    assert users.set_admin("anna", is_admin=True)
+    assert users.by_token_hash("two") == BEN
+    assert users.remove("anna")
+    assert users.by_token_hash("two") == BEN
+    put(client, table, "token#two", "name", {"S": "anna"})
+    users.add(ANNA, "three")
+    assert users.by_token_hash("two") is None
+
+
+def test_rows_of_other_kinds_are_nobody_and_no_dataset(aws: MotoAws, caplog: pytest.LogCaptureFixture) -> None:
+    client, users_table, datasets_table = aws.client("dynamodb"), aws.new_table(USERS), aws.new_table(CATALOGUE)
+    users, catalogue = DynamoUsers(client, users_table), DynamoCatalogue(client, datasets_table)
+    users.add(ANNA, "one")
+    record = catalogue.register("em", "s3://b/em", 7)
+    for odd in ODD_VALUES.values():
+        for table, fields in ((users_table, ("name", "token_hash")), (datasets_table, ("location", "dataset"))):
+            for row_id in ("settings", "token#", "location#0", f"upload-{'0' * 24}"):
+                client.put_item(TableName=table, Item={"id": {"S": row_id}, **dict.fromkeys(fields, odd)})
+        put(client, datasets_table, place_of(client, datasets_table, record.id), "name", odd)
+        assert users.all() == [ANNA]
+        assert catalogue.all() == [record]
+    assert caplog.messages == []
+
+
+def spoil_or_take(client: Any, table: str, row_id: str, field: str, odd: dict[str, Any] | None) -> None:
+    if odd is not None:
+        put(client, table, row_id, field, odd)
+        return
+    client.update_item(
+        TableName=table,
+        Key={"id": {"S": row_id}},
+        UpdateExpression="REMOVE #field",
+        ExpressionAttributeNames={"#field": field},
+    )
+
+
+def place_of(client: Any, table: str, dataset_id: str) -> str:
+    """The key of the row that leads to a dataset from its location."""
+    rows = client.scan(TableName=table)["Items"]
+    (key,) = [row["id"]["S"] for row in rows if row.get("dataset") == {"S": dataset_id}]
+    return str(key)
 
 
 def test_a_damaged_upload_is_told_by_its_own_id(aws: MotoAws) -> None:
@@ -439,6 +621,74 @@ def test_the_row_of_a_location_is_no_dataset(aws: MotoAws, client: Any) -> None:
     assert catalogue.all() == [record]
 
 
+@pytest.mark.parametrize("location", [None, {"NULL": True}, {"N": "1"}, {"S": "s3://b/other"}, {"S": ""}], ids=str)
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_dataset_is_forgotten_and_its_location_registered_anew_whatever_its_row_says(
+    aws: MotoAws, client: Any, location: dict[str, Any] | None, is_whole: bool
+) -> None:
+    table = aws.new_table(CATALOGUE)
+    catalogue = DynamoCatalogue(client, table)
+    other = catalogue.register("other", "s3://b/other", 7)
+    old = catalogue.register("em", "s3://b/em", 7)
+    spoil_or_take(client, table, old.id, "location", location)
+    if not is_whole:
+        put(client, table, old.id, "tags", {"S": "{garbage"})
+    assert catalogue.remove(old.id)
+    assert not catalogue.remove(old.id)
+    new = catalogue.register("em", "s3://b/em", 8)
+    assert new.id != old.id
+    assert catalogue.register("em", "s3://b/em", 9) == new
+    assert catalogue.register("other", "s3://b/other", 9) == other
+    assert catalogue.all() == [new, other]
+    assert catalogue.remove(new.id)
+    assert len(client.scan(TableName=table)["Items"]) == 2
+
+
+@pytest.mark.parametrize("location", [None, {"NULL": True}, {"N": "1"}], ids=str)
+def test_a_dataset_without_a_location_is_told_of_and_still_has_its_place(
+    aws: MotoAws, client: Any, caplog: pytest.LogCaptureFixture, location: dict[str, Any] | None
+) -> None:
+    table = aws.new_table(CATALOGUE)
+    catalogue = DynamoCatalogue(client, table)
+    other, old = (catalogue.register(name, f"s3://b/{name}", 7) for name in ("other", "em"))
+    spoil_or_take(client, table, old.id, "location", location)
+    assert catalogue.all() == [other]
+    assert told(caplog) == f"damaged rows are left out: dataset {old.id}"
+    with pytest.raises(DamagedRow) as raised:
+        catalogue.register("em", "s3://b/em", 8)
+    assert raised.value.row_id == old.id
+
+
+@pytest.mark.parametrize("dataset", [None, {"NULL": True}, {"N": "1"}, {"S": ""}, {"S": "0" * 24}, {"S": "x"}], ids=str)
+def test_a_location_whose_own_row_is_damaged_has_one_dataset_all_the_same(
+    aws: MotoAws, client: Any, dataset: dict[str, Any] | None
+) -> None:
+    table = aws.new_table(CATALOGUE)
+    catalogue = DynamoCatalogue(client, table)
+    record = catalogue.register("em", "s3://b/em", 7)
+    spoil_or_take(client, table, place_of(client, table, record.id), "dataset", dataset)
+    assert catalogue.register("named", "s3://b/em", 8) == replace(record, name="named")
+    assert catalogue.remove(record.id)
+    new = catalogue.register("em", "s3://b/em", 9)
+    assert catalogue.all() == [new]
+    assert catalogue.register("em", "s3://b/em", 10) == new
+
+
+def test_a_location_that_was_left_behind_is_taken_once(aws: MotoAws) -> None:
+    client, table = aws.client("dynamodb"), aws.new_table(CATALOGUE)
+    other = DynamoCatalogue(client, table)
+    old = other.register("old", "s3://b/em", 7)
+    client.delete_item(TableName=table, Key={"id": {"S": old.id}})
+
+    def before(operation: str, number: int) -> None:
+        if (operation, number) == ("transact_write_items", 1):
+            other.register("theirs", "s3://b/em", 8)
+
+    record = DynamoCatalogue(Between(client, before), table).register("ours", "s3://b/em", 9)
+    assert (record.name, record.created_ms) == ("ours", 8)
+    assert other.all() == [record]
+
+
 def test_a_location_may_be_long(aws: MotoAws) -> None:
     catalogue = DynamoCatalogue(aws.client("dynamodb"), aws.new_table(CATALOGUE))
     record = catalogue.register("em", "s3://b/" + "x" * 5000, 7)
@@ -478,6 +728,27 @@ def test_rows_from_before_annotations_were_shared_are_read(aws: MotoAws, client:
     assert annotations.get(ANNOTATION.id) == ANNOTATION
     assert annotations.all() == [ANNOTATION]
     assert annotations.change(ANNOTATION.id, Changes(visibility="public")) == replace(ANNOTATION, visibility="public")
+
+
+@pytest.mark.parametrize("field", ["revision", "location", "name"])
+@pytest.mark.parametrize("odd", [None, {"NULL": True}], ids=str)
+def test_an_annotation_that_misses_something_is_damaged_and_not_absent(
+    aws: MotoAws, client: Any, caplog: pytest.LogCaptureFixture, field: str, odd: dict[str, Any] | None
+) -> None:
+    table = aws.new_table(ANNOTATIONS)
+    annotations, uploads = DynamoAnnotations(client, table), DynamoUploads(client, table)
+    annotations.add(ANNOTATION)
+    uploads.add(UploadRecord("0" * 24, "ann", "cells.zip", 10, "", ANNOTATION.id, "multipart", 7))
+    put(client, table, f"upload-{'0' * 24}", "revision", {"S": "1"})
+    spoil_or_take(client, table, ANNOTATION.id, field, odd)
+    assert annotations.all() == []
+    assert told(caplog) == f"damaged rows are left out: annotation {ANNOTATION.id}"
+    with pytest.raises(DamagedRow):
+        annotations.get(ANNOTATION.id)
+    assert annotations.get(f"upload-{'0' * 24}") is None
+    assert not annotations.remove(f"upload-{'0' * 24}")
+    assert annotations.remove(ANNOTATION.id)
+    assert annotations.get(ANNOTATION.id) is None
 
 
 def test_what_is_said_of_annotations_changes_no_row_of_an_upload(aws: MotoAws, client: Any) -> None:
@@ -527,13 +798,35 @@ def test_who_becomes_an_admin_while_the_token_is_renewed_is_one(aws: MotoAws) ->
     assert other.by_token_hash("two") == replace(ANNA, is_admin=True)
 
 
-def test_who_a_token_is_of_is_one_read_as_of_the_last_change(aws: MotoAws) -> None:
+def test_who_a_token_is_of_is_two_reads_as_of_the_last_change(aws: MotoAws) -> None:
     client = Between(aws.client("dynamodb"))
     users = DynamoUsers(client, aws.new_table(USERS))
     users.add(ANNA, "one")
     client.calls.clear()
     assert users.by_token_hash("one") == ANNA
-    assert [(operation, request["ConsistentRead"]) for operation, request in client.calls] == [("get_item", True)]
+    assert [(operation, request["ConsistentRead"]) for operation, request in client.calls] == [("get_item", True)] * 2
+
+
+@pytest.mark.parametrize("change", ["admin", "token", "removed", "back"])
+def test_who_is_changed_between_the_two_reads_is_what_was_said_last(aws: MotoAws, change: str) -> None:
+    table = aws.new_table(USERS)
+    other = DynamoUsers(aws.client("dynamodb"), table)
+    other.add(ANNA, "one")
+
+    def before(operation: str, number: int) -> None:
+        if (operation, number) != ("get_item", 2):
+            return
+        if change == "admin":
+            other.set_admin("anna", is_admin=True)
+        elif change == "token":
+            other.renew("anna", "two")
+        else:
+            other.remove("anna")
+        if change == "back":
+            other.add(ANNA, "two")
+
+    found = DynamoUsers(Between(aws.client("dynamodb"), before), table).by_token_hash("one")
+    assert found == (replace(ANNA, is_admin=True) if change == "admin" else None)
 
 
 def test_nothing_is_left_of_a_removed_user(aws: MotoAws, client: Any) -> None:

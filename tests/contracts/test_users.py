@@ -7,18 +7,29 @@ from pathlib import Path
 
 import pytest
 
+from builders.spoilt_rows import Spoil, in_file
 from builders.state_files import state_file
+from contracts.damaged_rows import DamagedUsersContract
 from contracts.users import UsersContract
 from zarrlink.errors import InvalidRequest
+from zarrlink.sqlite_file import SqliteFile
 from zarrlink.users.interface import User, Users, check_user_name, hash_user_token, new_user_token
 from zarrlink.users.sqlite import SqliteUsers
 
 
-class TestSqliteUsers(UsersContract):
+class TestSqliteUsers(UsersContract, DamagedUsersContract):
     @pytest.fixture
-    def users(self, tmp_path: Path) -> Iterator[Users]:
+    def file(self, tmp_path: Path) -> Iterator[SqliteFile]:
         with state_file(tmp_path / "state.sqlite") as file:
-            yield SqliteUsers(file)
+            yield file
+
+    @pytest.fixture
+    def users(self, file: SqliteFile) -> Users:
+        return SqliteUsers(file)
+
+    @pytest.fixture
+    def spoil(self, file: SqliteFile) -> Spoil:
+        return in_file(file, "users", "name")
 
 
 def test_the_token_of_a_user_is_not_in_the_state_file(tmp_path: Path) -> None:

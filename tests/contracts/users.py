@@ -57,6 +57,12 @@ class UsersContract(ABC):
     def test_removing_who_is_not_there_says_so(self, users: Users) -> None:
         assert not users.remove("anna")
 
+    def test_it_can_be_told_whether_a_name_is_taken(self, users: Users) -> None:
+        users.add(ANNA, "one")
+        assert [users.has(name) for name in ("anna", "ben", "one", "")] == [True, False, False, False]
+        users.remove("anna")
+        assert not users.has("anna")
+
     def test_the_name_of_a_removed_user_is_free_again(self, users: Users) -> None:
         users.add(ANNA, "one")
         users.remove("anna")

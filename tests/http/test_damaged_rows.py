@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,44 @@ def test_a_damaged_dataset_is_missing_from_lists_and_stops_only_what_is_of_it(
     assert client.get(f"{LINKS}/{to_it['id']}", headers=ANN).json()["accessToken"] == to_it["accessToken"]
     assert client.delete(f"{LINKS}/{to_it['id']}", headers=ANN).json() == REVOKED
     assert client.post(LINKS, headers=ANN, json={"dataset": other}).status_code == 200
+
+
+def test_a_damaged_dataset_or_annotation_is_removed_by_an_admin(
+    client: TestClient, machine: Machine, dataset_id: str
+) -> None:
+    """Not by its owner: whose it is cannot be told."""
+    machine.shelf.annotations.add(replace(CELLS, owner="ann"))
+    in_file(machine.file, "datasets")(dataset_id, "owner", "ann")
+    made = make(client, dataset_id)
+    for kind, thing_id in (("dataset", dataset_id), ("annotation", CELLS.id)):
+        in_file(machine.file, f"{kind}s")(thing_id, "tags", GARBAGE)
+        address = f"/api/{kind}s/{thing_id}"
+        for who in (ANN, BOB):
+            assert_damaged(client.delete(address, headers=who), kind)
+        assert client.delete(address).status_code == 401
+        assert_damaged(client.patch(address, headers=ADMIN, json={"description": "x"}), kind)
+        reply = client.delete(address, headers=ADMIN)
+        assert (reply.status_code, reply.json()) == (200, {"messages": [{"success": f"{kind} deleted"}]})
+        assert client.delete(address, headers=ADMIN).status_code == 404
+    link = machine.links.get(made["id"])
+    assert link is not None
+    machine.library.doubt(link.view, "a")
+    assert client.get(f"/zarr/{made['accessToken']}/v3/a.zarr/zarr.json").status_code == 410
+
+
+@pytest.mark.parametrize(("field", "value"), [("created_ms", -1), ("is_admin", 2)])
+def test_a_damaged_user_does_not_sign_in(
+    client: TestClient, machine: Machine, caplog: pytest.LogCaptureFixture, field: str, value: int
+) -> None:
+    in_file(machine.file, "users", "name")("ann", field, value)
+    for address in ("/api/user", "/api/datasets", LINKS):
+        caplog.clear()
+        assert_damaged(client.get(address, headers=ANN), "user", "ann-token")
+        assert '"row_id": "ann"' in caplog.text
+        assert hash_user_token("ann-token") not in caplog.text
+        assert client.get(address, headers=BOB).status_code == 200
+    assert machine.users.remove("ann")
+    assert client.get("/api/user", headers=ANN).status_code == 401
 
 
 def test_a_damaged_dataset_tells_nobody_a_token_who_may_not_read_it(

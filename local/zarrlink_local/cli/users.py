@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from zarrlink.errors import InvalidRequest
-from zarrlink.links.model import Link, iso_time
+from zarrlink.links.model import iso_time
 from zarrlink.users.interface import User, check_user_name, hash_user_token, new_user_token
 from zarrlink_local.cli.options import print_json, print_table, with_api, with_new_state, with_state
 from zarrlink_local.machine import Machine, now_ms
@@ -30,7 +30,7 @@ def _new_name(_context: click.Context, _parameter: click.Parameter, name: str) -
 @with_new_state
 def add(name: str, is_admin: bool, inherits: bool, state: State, as_json: bool) -> None:
     """Add a user and print the personal token, once: only its hash is kept."""
-    is_new = not inherits and name not in {user.name for user in state.users.all()}
+    is_new = not inherits and not state.users.has(name)
     if is_new and (left := _left_by(state, name)):
         raise InvalidRequest(f"a user {name} who is gone left {left}: choose another name, or say --inherits")
     token = new_user_token()
@@ -95,15 +95,16 @@ def me(api: Api, as_json: bool) -> None:
 @click.option("--keep-links", "links", flag_value="keep", help="Leave them open: whoever gets that name next has them.")
 @with_state
 def remove(name: str, links: str | None, state: State, as_json: bool) -> None:
-    """Remove a user. One with links (also expired ones) goes only where it is said what becomes of them."""
-    if name not in {user.name for user in state.users.all()}:
+    """Remove a user. One with links (also expired and damaged ones) goes only where it is said what becomes of them."""
+    if not state.users.has(name):
         raise InvalidRequest(f"there is no user {name!r}")
-    count = len(_links_of(state, name))
+    count = len(state.links.ids_of(name))
     if count and links is None:
         raise InvalidRequest(f"{name} has {_links(count)}; say --revoke-links or --keep-links")
     # First the token, so that no link is made meanwhile.
-    state.users.remove(name)
-    changed = _revoke_links(state, name) if links == "revoke" else len(_links_of(state, name))
+    if not state.users.remove(name):
+        raise InvalidRequest(f"the user {name!r} was changed in the meantime: look again")
+    changed = _revoke_links(state, name) if links == "revoke" else len(state.links.ids_of(name))
     if others := _left_by(state, name):
         click.echo(f"warning: {others} of {name} stay; a new user of that name would have them", err=True)
     if as_json:
@@ -117,7 +118,7 @@ def _left_by(state: State, name: str) -> str:
     mine = {
         "dataset": sum(record.owner == name for record in state.catalogue.all()),
         "annotation": sum(record.owner == name for record in state.shelf.annotations.all()),
-        "link": len(_links_of(state, name)),
+        "link": len(state.links.ids_of(name)),
     }
     # Of a stack, jobs end by themselves after some days.
     if isinstance(state, Machine):
@@ -132,17 +133,9 @@ def _print_token(name: str, token: str, *, as_json: bool) -> None:
         click.echo(f"user {name}; token for the X-Auth-Token header, shown only now:\n{token}")
 
 
-def _links_of(state: State, owner: str) -> list[Link]:
-    """Out of all: DynamoDB's list of one owner may lack a link made a moment ago, which then would stay open."""
-    return [link for link in state.links.of_owner(None) if link.owner == owner]
-
-
 def _revoke_links(state: State, owner: str) -> int:
-    """How many. Of a damaged row the table itself can tell whose it is."""
-    mine = [
-        link_id for link_id, link in state.links.all() if link is None or (link.owner, link.revoked_ms) == (owner, None)
-    ]
-    return sum(state.links.revoke(link_id, owner, now_ms()) for link_id in mine)
+    """How many."""
+    return sum(state.links.revoke(link_id, owner, now_ms()) for link_id in state.links.ids_of(owner))
 
 
 def _links(count: int) -> str:

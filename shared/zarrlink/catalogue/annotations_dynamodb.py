@@ -1,14 +1,21 @@
-"""`Annotations` in DynamoDB. Table: `zarrlink.aws_tables.ANNOTATIONS`, a row for each; uploads have rows there, too."""
+"""`Annotations` in DynamoDB. Table: `zarrlink.aws_tables.ANNOTATIONS`, a row for each by its id.
+
+Uploads have rows there, too (`uploads_dynamodb.py`), by keys of another form.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from operator import itemgetter
+from typing import Final
 
 from zarrlink.catalogue.annotations import REVISED, AnnotationRecord
 from zarrlink.catalogue.changes import Changes, pack, unpack
 from zarrlink.dynamodb_table import DynamoClient, DynamoTable, Row, Value, assignments, delete_action
 from zarrlink.rows import reads, whole
+
+_ID: Final = re.compile(r"[0-9a-f]{24}", re.ASCII)
 
 
 class DynamoAnnotations:
@@ -27,26 +34,26 @@ class DynamoAnnotations:
         return None if row is None else _record(row)
 
     def change(self, annotation_id: str, changes: Changes) -> AnnotationRecord | None:
+        if not _ID.fullmatch(annotation_id):
+            return None
         new: dict[str, Value] = {**changes.columns()}
-        # The row of an upload (`uploads_dynamodb.py`) has no revision.
-        row = self._table.update(
-            annotation_id, assignments(new) or "SET #name = #name", "attribute_exists(#revision)", new
-        )
+        row = self._table.update(annotation_id, assignments(new) or "SET #name = #name", "attribute_exists(#id)", new)
         return None if row is None else _record(row)
 
     def get(self, annotation_id: str) -> AnnotationRecord | None:
-        row = self._table.get(annotation_id)
-        # As above.
-        return None if row is None or "revision" not in row else _record(row)
+        row = self._table.get(annotation_id) if _ID.fullmatch(annotation_id) else None
+        return None if row is None else _record(row)
 
     def all(self) -> list[AnnotationRecord]:
-        rows = self._table.scan("attribute_exists(#revision)")
+        rows = (row for row in self._table.scan("attribute_exists(#id)") if _ID.fullmatch(row["id"]))
         return sorted(whole(_record, rows), key=lambda record: (record.name, record.id))
 
     def remove(self, annotation_id: str) -> bool:
-        # As above; and a damaged one is forgotten as well.
-        return self._table.get(annotation_id) is not None and self._table.transact(
-            delete_action(annotation_id, "attribute_exists(#revision)", {})
+        # Without making anything of the row: a damaged one is forgotten as well.
+        return (
+            _ID.fullmatch(annotation_id) is not None
+            and self._table.get(annotation_id) is not None
+            and self._table.transact(delete_action(annotation_id, "attribute_exists(#id)", {}))
         )
 
 

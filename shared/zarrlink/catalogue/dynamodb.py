@@ -6,8 +6,9 @@ Two rows a dataset, written and taken away together:
                           visibility, collaborators, revision
     location#<SHA-256>    dataset
 
-The second makes a location unique. An id is random, not derived from the location: a location that was removed must
-come back under a new one, or links to the old dataset would come back to life.
+The second makes a location unique; one that leads to no dataset there is as good as none. An id is random, not derived
+from the location: a location that was removed must come back under a new one, or links to the old dataset would come back
+to life.
 """
 
 from __future__ import annotations
@@ -15,16 +16,29 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import Iterator
+from itertools import chain
 from operator import itemgetter
-from typing import Final
+from typing import Any, Final
 
 from zarrlink.catalogue.changes import Changes, pack, unpack
 from zarrlink.catalogue.interface import NOTHING_SAID, DatasetRecord, new_record
-from zarrlink.dynamodb_table import DynamoClient, DynamoTable, Row, Value, assignments, delete_action, put_new_action
+from zarrlink.dynamodb_table import (
+    DynamoClient,
+    DynamoTable,
+    Row,
+    Value,
+    assignments,
+    delete_action,
+    put_new_action,
+    unchanged,
+    update_action,
+)
 from zarrlink.errors import SourceUnavailable
-from zarrlink.rows import reads, whole
+from zarrlink.rows import flag, reads, whole
 
 _DATASET_ID: Final = re.compile(r"[0-9a-f]{24}", re.ASCII)
+_PLACE: Final = "location#"
 _ATTEMPTS: Final = 10
 
 
@@ -40,21 +54,12 @@ class DynamoCatalogue:
         # Each round sees what another did in the meantime: registered the location, removed it, or gave it a name.
         for _ in range(_ATTEMPTS):
             place = self._table.get(_place(location))
-            if place is None:
-                new = new_record(secrets.token_hex(12), name, location, now_ms, owner=owner, about=about)
-                if self._table.transact(
-                    put_new_action(_row(new)), put_new_action({"id": _place(location), "dataset": new.id})
-                ):
-                    return new
-            else:
-                known = self._table.update(
-                    place["dataset"],
-                    "SET #name = :name",
-                    "attribute_exists(#id) AND attribute_not_exists(#is_renamed)",
-                    {"name": name},
-                ) or self._table.get(place["dataset"])
-                if known is not None:
-                    return _record(known)
+            known = None if place is None else self._at(location, place, name)
+            if known is not None:
+                return _record(known)
+            new = new_record(secrets.token_hex(12), name, location, now_ms, owner=owner, about=about)
+            if self._table.transact(put_new_action(_row(new)), _put_place(location, place, new.id)):
+                return new
         raise SourceUnavailable("a location is being registered and removed over and over")
 
     def get(self, dataset_id: str) -> DatasetRecord | None:
@@ -63,8 +68,7 @@ class DynamoCatalogue:
         return None if row is None else _record(row)
 
     def all(self) -> list[DatasetRecord]:
-        rows = self._table.scan("attribute_exists(#location)")
-        return sorted(whole(_record, rows), key=lambda record: (record.name, record.id))
+        return sorted(whole(_record, self._rows()), key=lambda record: (record.name, record.id))
 
     def change(self, dataset_id: str, changes: Changes) -> DatasetRecord | None:
         if not _DATASET_ID.fullmatch(dataset_id):
@@ -88,15 +92,50 @@ class DynamoCatalogue:
         if row is None:
             return False
         gone = [delete_action(dataset_id, "attribute_exists(#id)", {})]
-        # Of a damaged row there may be none.
-        if isinstance(location := row.get("location"), str):
-            gone.append(delete_action(_place(location), "#dataset = :dataset", {"dataset": dataset_id}))
+        # Of a damaged row there may be none, or that of another dataset: `register` sees that nothing is there any more.
+        location = row.get("location")
+        place = self._table.get(_place(location)) if isinstance(location, str) else None
+        if place is not None and place.get("dataset") == dataset_id:
+            gone.append(delete_action(place["id"], "#dataset = :dataset", {"dataset": dataset_id}))
         return self._table.transact(*gone)
+
+    def _rows(self) -> Iterator[Row]:
+        """Those of datasets: of locations there are as many."""
+        rows = self._table.scan("NOT begins_with(#id, :place)", {"place": _PLACE})
+        return (row for row in rows if _DATASET_ID.fullmatch(row["id"]))
+
+    def _at(self, location: str, place: Row, name: str) -> Row | None:
+        """The dataset at a location, by the name of its folder from now on. `place`: the location's row.
+
+        One whose own location is damaged counts as there.
+        """
+        # Where the location's row leads elsewhere, somebody changed it, or a damaged dataset was removed.
+        others = (row["id"] for row in self._rows() if row.get("location") == location)
+        for dataset_id in chain([place.get("dataset")], others):
+            if not (isinstance(dataset_id, str) and _DATASET_ID.fullmatch(dataset_id)):
+                continue
+            row = self._table.update(
+                dataset_id,
+                "SET #name = :name",
+                "#location = :location AND attribute_not_exists(#is_renamed)",
+                {"name": name, "location": location},
+            ) or self._table.get(dataset_id)
+            if row is not None and not (isinstance(row.get("location"), str) and row["location"] != location):
+                return row
+        return None
 
 
 def _place(location: str) -> str:
     """Hashed, since a key has at most 2048 bytes."""
-    return "location#" + hashlib.sha256(location.encode()).hexdigest()
+    return _PLACE + hashlib.sha256(location.encode()).hexdigest()
+
+
+def _put_place(location: str, seen: Row | None, dataset_id: str) -> dict[str, Any]:
+    """For `transact`: a location is that of a dataset, if its row is as it was seen."""
+    if seen is None:
+        return put_new_action({"id": _place(location), "dataset": dataset_id})
+    only_if, values = unchanged(seen, "dataset")
+    return update_action(_place(location), "SET #dataset = :new", only_if, {**values, "new": dataset_id})
 
 
 def _row(record: DatasetRecord) -> dict[str, Value | None]:
@@ -119,4 +158,4 @@ def _row(record: DatasetRecord) -> dict[str, Value | None]:
 def _record(row: Row) -> DatasetRecord:
     # What is not there was written before there was such a thing.
     lists: Row = {name: unpack(row[name]) for name in ("tags", "collaborators") if name in row}
-    return DatasetRecord(**{**row, **lists, "is_renamed": "is_renamed" in row})
+    return DatasetRecord(**{**row, **lists, "is_renamed": flag(row.get("is_renamed"), None)})

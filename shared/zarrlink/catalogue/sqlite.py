@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from zarrlink.catalogue.changes import Changes, pack, unpack
 from zarrlink.catalogue.interface import NOTHING_SAID, DatasetRecord, new_record
-from zarrlink.rows import reads, whole
+from zarrlink.rows import flag, reads, whole
 from zarrlink.sqlite_file import SqliteFile
 
 _COLUMNS: Final = tuple(field.name for field in fields(DatasetRecord))
@@ -73,4 +73,4 @@ def _row(record: DatasetRecord) -> tuple[Any, ...]:
 def _record(row: tuple[Any, ...]) -> DatasetRecord:
     facts = dict(zip(_COLUMNS, row, strict=True))
     lists = {name: unpack(facts[name]) for name in ("tags", "collaborators")}
-    return DatasetRecord(**{**facts, **lists, "is_renamed": bool(facts["is_renamed"])})
+    return DatasetRecord(**{**facts, **lists, "is_renamed": flag(facts["is_renamed"], 0)})

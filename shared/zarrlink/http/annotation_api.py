@@ -41,6 +41,7 @@ from zarrlink.http.found import (
     DownloadableSubject,
     ReadableAnnotation,
     ReadableSubject,
+    RemovableAnnotation,
     find_dataset,
 )
 from zarrlink.http.sign_in import SignedIn, SignedInOrNot
@@ -148,8 +149,8 @@ def add_annotation_routes(api: APIRouter, services: ApiServices) -> None:  # noq
         return _body(subject, changed, user)
 
     @api.delete("/annotations/{annotation_id}", summary="Remove an annotation; its links end")
-    def remove(record: ChangeableAnnotation) -> Message:
-        shelf.remove(record.id)
+    def remove(annotation: RemovableAnnotation) -> Message:
+        shelf.remove(annotation)
         return Message(messages=[{"success": "annotation deleted"}])
 
     @api.post(

@@ -17,7 +17,7 @@ from zarrlink.http.catalogue_models import (
     PreviewBody,
     UnopenedDatasetBody,
 )
-from zarrlink.http.found import ChangeableDataset, ReadableDataset
+from zarrlink.http.found import ChangeableDataset, ReadableDataset, RemovableDataset
 from zarrlink.http.sign_in import SignedIn, SignedInOrNot
 from zarrlink.http.webknossos_documents import ORGANIZATION
 from zarrlink.http.webknossos_facts import unopened
@@ -82,8 +82,8 @@ def add_dataset_routes(api: APIRouter, services: ApiServices) -> None:  # noqa: 
         return dataset_body(changed, user)
 
     @api.delete("/datasets/{dataset_id}", summary="Forget a dataset: its links end, its files stay")
-    def remove(record: ChangeableDataset) -> Message:
-        if not services.catalogue.remove(record.id):
+    def remove(dataset: RemovableDataset) -> Message:
+        if not services.catalogue.remove(dataset):
             raise UnknownKey("there is no such dataset")
         return Message(messages=[{"success": "dataset deleted"}])
 

@@ -15,7 +15,7 @@ from fastapi import Depends, Request
 from zarrlink.access import Act, may
 from zarrlink.catalogue.annotations import AnnotationRecord
 from zarrlink.catalogue.interface import DatasetRecord
-from zarrlink.errors import LinkGone, UnknownKey, ZarrlinkError
+from zarrlink.errors import DamagedRow, LinkGone, UnknownKey, ZarrlinkError
 from zarrlink.http.sign_in import SignedIn, SignedInOrNot, SignedInOrNotAnyway, not_signed_in
 from zarrlink.library import Subject
 from zarrlink.users.interface import User
@@ -58,6 +58,15 @@ def _changeable_dataset(dataset_id: str, request: Request, who: SignedIn) -> Dat
     return find_dataset(request.app.state.services, who, Act.CHANGE, dataset_id)
 
 
+def _removable_dataset(dataset_id: str, request: Request, who: SignedIn) -> str:
+    try:
+        return _changeable_dataset(dataset_id, request, who).id
+    except DamagedRow:
+        if not who.is_admin:
+            raise
+        return dataset_id
+
+
 def _readable_annotation(annotation_id: str, request: Request, who: SignedInOrNot) -> AnnotationRecord:
     return find_annotation(request.app.state.services, who, Act.READ, annotation_id)
 
@@ -72,6 +81,15 @@ def _downloadable_subject(annotation_id: str, request: Request, who: SignedInOrN
 
 def _changeable_annotation(annotation_id: str, request: Request, who: SignedIn) -> AnnotationRecord:
     return find_annotation(request.app.state.services, who, Act.CHANGE, annotation_id)
+
+
+def _removable_annotation(annotation_id: str, request: Request, who: SignedIn) -> str:
+    try:
+        return _changeable_annotation(annotation_id, request, who).id
+    except DamagedRow:
+        if not who.is_admin:
+            raise
+        return annotation_id
 
 
 def _readable_subject(annotation_id: str, request: Request, who: SignedInOrNot) -> Subject:
@@ -106,6 +124,9 @@ ReadableAnnotation = Annotated[AnnotationRecord, Depends(_readable_annotation)]
 DownloadableAnnotation = Annotated[AnnotationRecord, Depends(_downloadable_annotation)]
 DownloadableSubject = Annotated[Subject, Depends(_downloadable_subject)]
 ChangeableAnnotation = Annotated[AnnotationRecord, Depends(_changeable_annotation)]
+# The id of one to be forgotten. Whose a damaged one is cannot be told, but admins may do what any owner may.
+RemovableDataset = Annotated[str, Depends(_removable_dataset)]
+RemovableAnnotation = Annotated[str, Depends(_removable_annotation)]
 # An annotation with the dataset that it is of: whatever reads its voxels.
 ReadableSubject = Annotated[Subject, Depends(_readable_subject)]
 # The same below addresses of chunks, where what is not there is LinkGone; viewers can send no header.

@@ -68,6 +68,11 @@ class DynamoLinks:
             return []  # the key of an index cannot be empty
         return sorted(whole(_link, rows), key=lambda link: (-link.created_ms, link.id))
 
+    def ids_of(self, owner: str) -> list[str]:
+        # Not by the index, which follows later.
+        rows = self._table.scan(f"{_NOT_REVOKED} AND #owner = :owner", {"owner": owner})
+        return [row["id"] for row in rows]
+
     def change(
         self,
         link_id: str,

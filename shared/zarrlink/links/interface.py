@@ -34,6 +34,10 @@ class LinkStore(Protocol):
         """Links that are not revoked, newest first; expired ones are among them, damaged ones are not."""
         ...
 
+    def ids_of(self, owner: str) -> list[str]:
+        """Of an owner's links that are not revoked, damaged ones as well, in any order; as of every finished change."""
+        ...
+
     def change(
         self,
         link_id: str,

@@ -28,6 +28,9 @@ class MemoryLinks:
         mine = [link for link in self._links.values() if link.revoked_ms is None and owner in (None, link.owner)]
         return sorted(mine, key=lambda link: (-link.created_ms, link.id))
 
+    def ids_of(self, owner: str) -> list[str]:
+        return [link.id for link in self.of_owner(owner)]
+
     def change(
         self,
         link_id: str,

@@ -61,6 +61,10 @@ class SqliteLinks:
         )
         return whole(_link, rows)
 
+    def ids_of(self, owner: str) -> list[str]:
+        rows = self._file.rows("SELECT id FROM links WHERE revoked_ms IS NULL AND owner = ?", (owner,))
+        return [link_id for (link_id,) in rows]
+
     def change(
         self,
         link_id: str,

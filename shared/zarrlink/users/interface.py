@@ -27,25 +27,42 @@ class User:
 
 
 class Users(Protocol):
-    """Users by name and by the hash of their token."""
+    """Users by name and by the hash of their token.
+
+    One whose row is damaged is nobody until it is mended: DamagedRow at sign-in, and left out of `all`. It has its name all
+    the same, and can be removed.
+    """
 
     def add(self, user: User, token_hash: str) -> None:
         """Raises ValueError where the name is taken."""
         ...
 
-    def by_token_hash(self, token_hash: str) -> User | None: ...
+    def by_token_hash(self, token_hash: str) -> User | None:
+        """Raises DamagedRow."""
+        ...
 
-    def all(self) -> list[User]: ...
+    def all(self) -> list[User]:
+        """By name; damaged ones are left out."""
+        ...
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a user, damaged or not."""
+        ...
 
     def renew(self, name: str, token_hash: str) -> bool:
-        """Another token from now on; the one before is nobody's. False where there is no such user."""
+        """Another token from now on; the one before is nobody's. False where there is no such user. Raises DamagedRow."""
         ...
 
     def set_admin(self, name: str, *, is_admin: bool) -> bool:
-        """Make a user an admin, or none any more. False where there is no such user."""
+        """Make a user an admin, or none any more, whatever was said of that before. False where there is no such user.
+
+        Raises DamagedRow where anything else is damaged.
+        """
         ...
 
-    def remove(self, name: str) -> bool: ...
+    def remove(self, name: str) -> bool:
+        """Remove a user, also one whose row is damaged: no token is theirs any more. False where there is none."""
+        ...
 
 
 def new_user_token() -> str:

@@ -4,7 +4,9 @@ server's own files."""
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,11 +20,39 @@ from zarrlink.storage.reach import Reach
 KEY = "em/1/c/0"
 
 
-@pytest.fixture(params=["kernel", "path"])
+@pytest.fixture(params=["kernel", "path", "path before"])
 def asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whom it is asked where a file really lies: the kernel, or where it does not tell, the path."""
-    if request.param == "path":
+    """Whom it is asked where a file really lies: the kernel, or where it does not tell, the path, and before it is opened too
+    where nothing can be looked at unopened (macOS)."""
+    if request.param != "kernel":
         monkeypatch.setattr(reach, "_DESCRIPTORS", None)
+    if request.param == "path before":
+        as_on_macos(monkeypatch)
+
+
+def as_on_macos(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "_DESCRIPTORS", None)
+    monkeypatch.setattr(reach, "_PATH_ONLY", None)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is really opened, not only looked at, from here on: links resolved."""
+    found: list[str] = []
+    open_it = os.open
+
+    def noted(path: str, flags: int) -> int:
+        descriptor = open_it(path, flags)
+        if not flags & getattr(os, "O_PATH", 0):
+            found.append(os.path.realpath(path))
+        return descriptor
+
+    monkeypatch.setattr(os, "open", noted)
+    return found
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 (a count)
 
 
 @pytest.fixture
@@ -183,13 +213,114 @@ def test_a_file_that_is_replaced_while_it_is_opened_is_read(root: Path, monkeypa
     assert bytes(blob(LocalFiles(root), KEY).data) == DATA
 
 
-def test_the_memory_of_what_was_checked_is_bounded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_can_be_looked_at_unopened_the_servers_files_are_known_by_name(
+    root: Path, monkeypatch: pytest.MonkeyPatch, opened: list[str]
+) -> None:
+    """To open and close the state file would end SQLite's locks on it."""
+    as_on_macos(monkeypatch)
+    state = root.parent.parent / "state/state.sqlite"
+    link(root, KEY, state.with_name("state.sqlite.key"))
+    source = LocalFiles(root, Reach([Path("/")], [state]))
+    opened.clear()
+    assert_refused(source, KEY, "the server's own files")
+    assert opened == []
+    # Other files, and folders, are looked at by opening them.
+    assert read(source, "em/1/c/1") is None
+    assert bytes(blob(source, "away").data) == DATA
+    assert set(opened) == {str(root / "em/1/c"), str(root / "away")}
+
+
+def test_letters_may_be_large_or_small_where_that_makes_no_difference(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_on_macos(monkeypatch)
+    secret = root.parent / "STATE.sqlite.Key"
+    secret.write_bytes(DATA)
+    link(root, KEY, secret)
+    assert_refused(LocalFiles(root, Reach([Path("/")], [root.parent / "State.SQLite"])), KEY, "the server's own files")
+    # Accents in one letter, or by themselves.
+    names = ["\u00e9.sqlite", "e\u0301.sqlite"]
+    for own, other in (names, names[::-1]):
+        closed = Reach([Path("/")], [root.parent / own])
+        assert closed.refusal(str(root.parent / f"{other}.key"), f"{root}/")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="descriptors cannot be counted here")
+def test_one_descriptor_of_the_servers_files_is_left_open_however_many_datasets_link_there(
+    tmp_path: Path, opened: list[str]
+) -> None:
+    state = tmp_path / "state.sqlite"
+    state.write_bytes(DATA)
+    known, before = Reach([], [state]), descriptors()
+    for number in range(20):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "1").write_bytes(DATA)
+        (folder / "2").symlink_to(state)
+        source = LocalFiles(folder, known)
+        with pytest.raises(CorruptFile, match="the server's own files"):
+            read(source, "2")
+        assert bytes(blob(source, "1").data) == DATA
+    assert opened.count(str(state)) == 1
+    assert descriptors() <= before + 1
+
+
+def test_no_link_is_put_under_a_file_that_is_looked_at_before_it_is_opened(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is opened then is what was looked at, whatever lies at its path."""
+    if reach._DESCRIPTORS is None:
+        pytest.skip("the kernel is not asked")
+    state = root.parent.parent / "state/state.sqlite"
+    (root / "bad").symlink_to(state.with_name("state.sqlite.key"))
+    source = LocalFiles(root, Reach([], [state]))
+    with pytest.raises(CorruptFile, match="the server's own files"):
+        read(source, "bad")
+    opened, before = os.open, descriptors()
+
+    def swapped(path: str, flags: int) -> int:
+        descriptor = opened(path, flags)
+        if not (root / KEY).is_symlink():
+            link(root, KEY, root / "bad")
+        return descriptor
+
+    monkeypatch.setattr(os, "open", swapped)
+    assert bytes(blob(source, KEY).data) == DATA
+    assert descriptors() == before
+    with pytest.raises(CorruptFile, match="the server's own files"):
+        read(source, KEY)
+    assert descriptors() == before
+
+
+def test_of_what_was_checked_the_oldest_is_forgotten(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reach, "_MAX_KNOWN", 3)
-    known = Reach()
+    known, source = Reach(), LocalFiles(root)
+    tags = []
     for number in range(10):
         (root / str(number)).write_bytes(DATA)
         assert read(LocalFiles(root, known), str(number)) is not None
-        assert len(known._known) <= 3
+        tags.append(etag(source, str(number)))
+        device = root.stat().st_dev
+        assert [known.is_known(f"{root}/", device, tag) for tag in tags] == [False] * (number - 2) + [True] * min(
+            number + 1, 3
+        )
+
+
+def test_what_was_checked_is_kept_by_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reach, "_MAX_KNOWN", 3)
+    known, interval = Reach(), sys.getswitchinterval()
+
+    def keep(thread: int) -> None:
+        for number in range(3000):
+            known.keep("/", thread, str(number))
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(keep, range(8)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(known._known) == 3
 
 
 def test_a_link_to_what_is_no_file_is_refused(root: Path) -> None:

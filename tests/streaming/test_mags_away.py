@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +17,28 @@ from builders.foreign_arrays import numbered, write_n5, write_zarr2, write_zarr3
 from builders.foreign_datasets import describe, door_on, entry
 from builders.wkw_files import LayerFiles, dataset, noise, pyramid
 from zarrlink.geometry import Mag
+from zarrlink.sources.permission import AllowedSources
 
 ONE, TWO = Mag(1, 1, 1), Mag(2, 2, 2)
 METADATA = {"wkw": "header.wkw", "zarr": ".zarray", "zarr3": "zarr.json", "n5": "attributes.json"}
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def web_server(folder: Path) -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @pytest.fixture(params=METADATA)
@@ -37,7 +61,24 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Door, Path]:
 
 
 def test_a_mag_that_is_away_for_a_moment_is_not_missed_for_ever(site: tuple[Door, Path]) -> None:
-    door, metadata = site
+    assert_found_again(*site)
+
+
+@pytest.mark.parametrize("data_format", ["zarr", "zarr3", "n5"])
+@pytest.mark.parametrize("at", ["a folder", "a web server"])
+def test_nor_is_one_outside_of_its_dataset(tmp_path: Path, data_format: str, at: str) -> None:
+    folder, outside = tmp_path / "ds", tmp_path / "else"
+    write = {"zarr": write_zarr2, "zarr3": write_zarr3, "n5": write_n5}[data_format]
+    for place, side in ((folder / "a/1", 16), (outside / "2", 8)):
+        write(place, np.ascontiguousarray(numbered((side,) * 3, "uint8")), (8, 8, 8))
+    with web_server(outside) if at == "a web server" else nullcontext(str(outside)) as address:
+        mags = {ONE: "a/1", TWO: f"{address}/2"}
+        describe(folder, entry("a", data_format, "uint8", (16,) * 3, order="zyx", mags=mags))
+        door = door_on(folder, freshness_s=1.0, allowed=AllowedSources.of([address]))
+        assert_found_again(door, outside / "2" / METADATA[data_format])
+
+
+def assert_found_again(door: Door, metadata: Path) -> None:
     chunk = "v2/a.zarr/1/0/0/0"
     before = door.get(chunk)
     assert before.status == 200

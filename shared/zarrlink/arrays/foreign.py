@@ -68,12 +68,20 @@ async def open_array(
     return None
 
 
-def metadata_keys(described: LayerDescription, mag: MagDescription) -> list[str]:
-    """Where the array of a mag of Zarr or N5 would say what it is, below the dataset's folder. Of Precomputed none: all of
-    a volume's mags share their `info`, without which there is no layer."""
+def metadata_places(
+    source: ByteSource, described: LayerDescription, mag: MagDescription, stores: Stores
+) -> list[tuple[ByteSource, str]]:
+    """Where the array of a mag of Zarr or N5 would say what it is: source and key.
+
+    Of Precomputed none: the mags of a volume share their `info`, without which there is no layer. A volume of its own at an
+    outside address is not looked for.
+    """
     if described.data_format == "neuroglancerPrecomputed":
         return []
-    return [key_in(folder, _metadata(described.data_format)[0]) for folder in mag.folders]
+    name = _metadata(described.data_format)[0]
+    if mag.address is not None:
+        return [(stores.source(stores.allowed.check(mag.address)), name)]
+    return [(source, key_in(folder, name)) for folder in mag.folders]
 
 
 async def _open_outside(
@@ -158,7 +166,7 @@ async def _opened(
             raise UnsupportedLayer("the metadata of its array say something that zarrlink cannot read") from error
         raise found from error
     return OpenArray(
-        stored, TensorstoreVolume(stored, opened, spec, source, stores), source, witnesses, stores.reads_parts(source)
+        stored, TensorstoreVolume(stored, opened, source, stores), source, witnesses, stores.reads_parts(source)
     )
 
 

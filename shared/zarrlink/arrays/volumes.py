@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -13,12 +14,12 @@ from numpy.typing import NDArray
 from zarrlink.arrays.block_target import all_of
 from zarrlink.arrays.failures import FAILURES, failure
 from zarrlink.arrays.object_keys import Touched, touched_objects
+from zarrlink.arrays.raw_chunks import RawChunks
 from zarrlink.arrays.stored import StoredArray
 from zarrlink.arrays.stores import Stores
 from zarrlink.arrays.volume import StoredObject
 from zarrlink.arrays.watch import tell
-from zarrlink.byte_range import ByteRange
-from zarrlink.errors import CorruptFile, InvalidRequest, RangeNotSatisfiable, SourceChanged, SourceUnavailable
+from zarrlink.errors import InvalidRequest, SourceChanged, SourceUnavailable
 from zarrlink.formats.source_precomputed import PrecomputedScale
 from zarrlink.geometry import Vec3, vec3
 from zarrlink.storage.interface import ByteSource
@@ -27,8 +28,8 @@ from zarrlink.storage.interface import ByteSource
 _LARGE_CHUNK_BYTES: Final = 16 * 2**20
 # How long an object store's array, once seen, is taken to be there: a deleted bucket looks like missing chunks.
 _SEEN_S: Final = 5.0
-# Of stored chunks without a codec, copied at once.
-_RAW_BYTES: Final = 16 * 2**20
+# To look at a file takes no wait, so others have their turn after so many.
+_LOOKS: Final = 64
 
 
 class _Part(NamedTuple):
@@ -43,17 +44,16 @@ class _Part(NamedTuple):
 
 
 class TensorstoreVolume:
-    """A `Volume` of an array, `opened` by `spec`. `source`: where the array's objects can be looked for."""
+    """A `Volume` of an array that was `opened`. `source`: where the array's objects can be looked for."""
 
-    def __init__(
-        self, stored: StoredArray, opened: ts.TensorStore, spec: dict[str, Any], source: ByteSource, stores: Stores
-    ) -> None:
+    def __init__(self, stored: StoredArray, opened: ts.TensorStore, source: ByteSource, stores: Stores) -> None:
         self._stored = stored
-        self._spec = spec
         self._source = source
         self._stores = stores
         self._fill = np.array(stored.fill_value, dtype=stored.dtype)
         self._opened = opened
+        in_folders = source.absence_trust_s == 0
+        self._raw = RawChunks(stored, source) if stored.is_raw and in_folders else None
         self._seen_s = float("-inf")
 
     async def read(
@@ -105,47 +105,31 @@ class TensorstoreVolume:
         return voxels
 
     async def _fetch(self, start: Vec3, end: Vec3, part: _Part) -> NDArray[Any]:
+        if self._raw is not None:
+            x, y, z = (high - low for low, high in zip(start, end, strict=True))
+            voxels = np.full((part.channel_count, z, y, x), self._fill)
+            await self._raw.read(voxels, start, end, part.extra, part.channels)
+            return voxels
         if self._source.absence_trust_s == 0:
             # Files, which may be links to where nothing may be read: tensorstore would follow them.
-            if self._stored.is_raw:
-                return await self._fetch_raw(start, end, part)
             touched = touched_objects(self._stored, start, end, part.extra, part.channels)
-            for key in dict.fromkeys(each.key for each in touched):
-                await self._source.stat(key)
-        return await self._decode(self._opened, start, end, part)
+            await self._are_there(each.key for each in touched)
+        return await self._decode(start, end, part)
 
-    async def _fetch_raw(self, start: Vec3, end: Vec3, part: _Part) -> NDArray[Any]:
-        """Of chunks that any file could be: read by us, so that no link can be put there between a look and a read."""
-        stored, context = self._stored, ts.Context()
-        folder = "" if stored.folder in (".", "") else f"{stored.folder}/"
-        memory = await ts.KvStore.open({"driver": "memory"}, context=context)
-        spec = {**self._spec, "kvstore": {"driver": "memory", "path": folder}}
-        opened = await ts.open(spec, context=context, open=True, read=True, assume_metadata=True)
-        x, y, z = (high - low for low, high in zip(start, end, strict=True))
-        voxels = np.empty((part.channel_count, z, y, x), self._fill.dtype)
-        # So many chunks a side as may be held at once, with all that they hold along other axes.
-        some = max(1, int((_RAW_BYTES / stored.chunk_bytes / part.channel_count) ** (1 / 3)))
-        for low, high in _cells(start, end, vec3([some * side for side in stored.chunk]), stored.offset):
-            keys = [each.key for each in touched_objects(stored, low, high, part.extra, part.channels)]
-            copies = await all_of([self._raw_chunk(key) for key in keys])
-            for written in [memory.write(key, data) for key, data in zip(keys, copies, strict=True)]:
-                await written
-            voxels[_box(low, high, start)] = await self._decode(opened, low, high, part)
-            await memory.delete_range(ts.KvStore.KeyRange())
-        return voxels
+    async def _are_there(self, keys: Iterable[str]) -> dict[str, bool]:
+        """Which objects there are. Raises where it is something that cannot be read, or where that cannot be told."""
+        found: dict[str, bool] = {}
+        for key in keys:
+            if key not in found:
+                found[key] = await self._source.stat(key) is not None
+                if len(found) % _LOOKS == 0:
+                    await asyncio.sleep(0)
+        return found
 
-    async def _raw_chunk(self, key: str) -> bytes | None:
-        """A chunk as far as it can be one, with a byte more of what is too long."""
-        try:
-            blob = await self._source.read(key, ByteRange(0, self._stored.chunk_bytes + 1))
-        except RangeNotSatisfiable as error:
-            raise CorruptFile("a stored chunk is empty", key=key) from error
-        return None if blob is None else bytes(blob.data)
-
-    async def _decode(self, opened: ts.TensorStore, start: Vec3, end: Vec3, part: _Part) -> NDArray[Any]:
+    async def _decode(self, start: Vec3, end: Vec3, part: _Part) -> NDArray[Any]:
         stored, axes = self._stored, self._stored.axes
         spans = [slice(low, high) for low, high in zip(start, end, strict=True)]
-        index: list[Any] = [0] * opened.rank
+        index: list[Any] = [0] * self._opened.rank
         # The axes that stay, in the order in which they shall come out.
         order = [axes.z, axes.y, axes.x]
         for axis, span in zip(order, spans[::-1], strict=True):
@@ -159,7 +143,7 @@ class TensorstoreVolume:
             index[described.index] = at
         kept = sorted(axis for axis in order if axis is not None)
         try:
-            view = opened[tuple(index)]
+            view = self._opened[tuple(index)]
             view = view.transpose([kept.index(axis) for axis in order if axis is not None])
             voxels = await view.read(order="C")
         except FAILURES as error:
@@ -180,9 +164,8 @@ class TensorstoreVolume:
         in_folders = source.absence_trust_s == 0
         missed: list[str] = []
         if self._stores.reads_parts(source):
-            # Raises where it is something that cannot be read, or where that cannot be told: tensorstore takes a 404 for
-            # absence whoever says it, a gateway in front of the bucket too.
-            there = {key: await source.stat(key) is not None for key in {touched.key for touched in suspects}}
+            # tensorstore takes a 404 for absence whoever says it, a gateway in front of the bucket too.
+            there = await self._are_there(touched.key for touched in suspects)
             missed = [key for key, found in there.items() if not found]
             for key in missed if in_folders else ():
                 tell(key, "")
@@ -192,8 +175,8 @@ class TensorstoreVolume:
         if await source.stat(self._stored.metadata_key) is None:
             raise SourceUnavailable("the array of a mag is gone", key=self._stored.metadata_key)
         # The folder may have come back only after they were missed.
-        for key in missed:
-            if await source.stat(key) is not None:
+        for key, found in (await self._are_there(missed)).items():
+            if found:
                 raise SourceChanged(key)
         self._seen_s = time.monotonic()
 

@@ -103,7 +103,8 @@ def _coordinates(args: ExportArgs, leading: tuple[LeadingAxis, ...]) -> tuple[in
 
 
 def _revision(subject: Subject, found: LayerVolumes) -> str:
-    facts = sorted((witness.source.name, witness.key, witness.etag) for witness in found.witnesses)
+    # Of what was not there nothing is exported; once it is there, it has an ETag.
+    facts = sorted((witness.source.name, witness.key, witness.etag) for witness in found.witnesses if witness.etag)
     annotation = "" if subject.annotation is None else subject.annotation.revision
     return hashlib.sha256(repr((facts, annotation)).encode()).hexdigest()[:32]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from zarrlink.answers import Chunks
-from zarrlink.arrays.foreign import OpenArray, Stores, metadata_keys, open_array
+from zarrlink.arrays.foreign import OpenArray, Stores, metadata_places, open_array
 from zarrlink.arrays.passthrough import Passthrough, fits
 from zarrlink.arrays.stored import StoredArray
 from zarrlink.decoded_chunks import DecodedChunks
@@ -56,16 +56,16 @@ async def read_foreign(source: ByteSource, described: LayerDescription, stores: 
     witnesses = [Witness(array.source, key, etag) for array in arrays.values() for key, etag in array.witnesses.items()]
     # Also where there is none: an array that was away for a moment must not be missed for ever.
     away = [
-        key
+        Witness(*place, None)
         for mag, array in zip(described.mags, found, strict=True)
         if array is None
-        for key in metadata_keys(described, mag)
+        for place in metadata_places(source, described, mag, stores)
     ]
     volumes = LayerVolumes(
         described,
         stored,
         {mag: array.volume for mag, array in arrays.items()},
-        [*witnesses, *(Witness(source, key, None) for key in away)],
+        [*witnesses, *away],
         (*described.notes, *missing, *((_BOOLEAN,) if boolean else ())),
         leading,
     )

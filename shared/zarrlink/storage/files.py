@@ -16,13 +16,11 @@ from typing import BinaryIO, Final
 from zarrlink.byte_range import ByteRange
 from zarrlink.errors import RangeNotSatisfiable, SourceChanged, SourceUnavailable
 from zarrlink.storage.interface import Blob, Stat
-from zarrlink.storage.reach import LOOK, Reach, ServersFile
+from zarrlink.storage.reach import Reach, ServersFile
 
 _NOWAIT: Final = getattr(os, "RWF_NOWAIT", None)
-# O_NONBLOCK: opening a FIFO that lies where a file should be must not hang the server.
 _SETTLED_NS: Final = 50_000_000
 """A file written to this recently may still be: its clock is set when a write begins, not when it ends."""
-_FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class LocalFiles:
@@ -84,7 +82,7 @@ class LocalFiles:
 
     def look(self, key: str) -> os.stat_result:
         """What there is, a folder too, if it may be read. Raises CorruptFile, OSError, SourceUnavailable."""
-        return self._look(self._path(key), key)
+        return self._reach.look(self._path(key), self._prefix, key)
 
     def opened(self, key: str) -> BinaryIO:
         """A file as a stream. Raises CorruptFile, OSError, SourceUnavailable."""
@@ -92,10 +90,7 @@ class LocalFiles:
 
     def _open(self, path: str, key: str) -> tuple[int, os.stat_result]:
         """A descriptor of a regular file that may be read. Raises CorruptFile, OSError, SourceUnavailable."""
-        if self._reach.is_suspect(self._prefix):
-            # Asked before too, so that the server's own files are not so much as opened.
-            self._look(path, key)
-        descriptor = os.open(path, _FLAGS)
+        descriptor = self._reach.open(path, self._prefix, key)
         try:
             status = os.fstat(descriptor)
             etag = _etag(status, key)
@@ -103,7 +98,7 @@ class LocalFiles:
                 self._reach.check_opened(descriptor, path, self._prefix, key)
                 self._reach.keep(self._prefix, status.st_dev, etag)
         except ServersFile:
-            # Left open: closing it would end all locks that this process has on it, SQLite's among them.
+            # Left open.
             raise
         except BaseException:
             os.close(descriptor)
@@ -115,18 +110,10 @@ class LocalFiles:
         etag = _etag(status, key)
         if not self._reach.is_known(self._prefix, status.st_dev, etag):
             # Looked at once more, by a descriptor: what the path leads to may be another thing by now.
-            status = self._look(path, key)
+            status = self._reach.look(path, self._prefix, key)
             etag = _etag(status, key)
             self._reach.keep(self._prefix, status.st_dev, etag)
         return Stat(etag, status.st_size)
-
-    def _look(self, path: str, key: str) -> os.stat_result:
-        descriptor = os.open(path, LOOK)
-        try:
-            self._reach.check_opened(descriptor, path, self._prefix, key)
-            return os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
 
     def _confirm_absence(self, path: str, key: str) -> None:
         """Raises SourceUnavailable where it cannot be told whether a file that is not there was ever written.
@@ -137,7 +124,7 @@ class LocalFiles:
         while len(path) > len(self.name) and not os.path.lexists(path):
             path = path.rpartition("/")[0]
         try:
-            mode = self._look(path, key).st_mode
+            mode = self._reach.look(path, self._prefix, key).st_mode
         except OSError:
             mode = 0
         if not stat_modes.S_ISDIR(mode) and not stat_modes.S_ISREG(mode):

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from zarrlink.errors import CorruptFile
@@ -22,8 +24,10 @@ _DESCRIPTORS: Final = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else Non
 # Of macOS.
 _GET_PATH: Final[int | None] = getattr(fcntl, "F_GETPATH", None)
 _LONGEST_PATH: Final = 1024
-# To look at what lies somewhere without opening it.
-LOOK: Final = os.O_CLOEXEC | os.O_NONBLOCK | getattr(os, "O_PATH", os.O_RDONLY)
+# O_NONBLOCK: opening a FIFO that lies where a file should be must not hang the server.
+_READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+# To look at what lies somewhere without opening it. Not of macOS.
+_PATH_ONLY: Final[int | None] = getattr(os, "O_PATH", None)
 # About 5 MB.
 _MAX_KNOWN: Final = 16_384
 
@@ -43,19 +47,17 @@ class Reach:
         self._folders = tuple(_prefix(os.path.realpath(folder)) for folder in folders)
         own = [os.path.realpath(path) for path in closed]
         # A space: the kernel's path of a file that was replaced meanwhile ends in " (deleted)".
-        self._closed = tuple(f"{path}{end}" for path in dict.fromkeys(own) for end in ("/", ".", "-", " "))
+        self._closed = tuple(f"{_alike(path)}{end}" for path in dict.fromkeys(own) for end in ("/", ".", "-", " "))
         self._known: dict[tuple[str, int, str], None] = {}
-        self._suspects: set[str] = set()
-
-    def is_suspect(self, own: str) -> bool:
-        """Whether a link to the server's own files was found in this dataset, since the process began."""
-        return own in self._suspects
+        self._keeping = Lock()
+        # Whether a link to the server's own files was found in any dataset, since the process began.
+        self._is_warned = False
 
     def refusal(self, real: str, own: str) -> str:
         """Why what really lies at `real` may not be read for the dataset in the folder `own` (resolved, with a slash at its
         end), and what the operator can do; "" where it may."""
         place = f"{real}/"
-        if place.startswith(self._closed):
+        if _alike(place).startswith(self._closed):
             return _LEADS_IN
         return "" if place.startswith((own, *self._folders)) else _LEADS_OUT
 
@@ -63,7 +65,7 @@ class Reach:
         """The same. Raises CorruptFile, of which ServersFile is one."""
         refusal = self.refusal(real, own)
         if refusal == _LEADS_IN:
-            self._suspects.add(own)
+            self._is_warned = True
             raise ServersFile(refusal, key=key)
         if refusal:
             raise CorruptFile(refusal, key=key)
@@ -72,15 +74,59 @@ class Reach:
         """The same of what was opened by `path`. Raises OSError too."""
         self.check(real_path(descriptor, path), own, key)
 
+    def look(self, path: str, own: str, key: str) -> os.stat_result:
+        """What lies at `path`, a folder too, if it may be read. Raises CorruptFile, OSError."""
+        self._check_name(path, own, key)
+        descriptor = os.open(path, _READ if _PATH_ONLY is None else _PATH_ONLY | os.O_CLOEXEC)
+        try:
+            self.check_opened(descriptor, path, own, key)
+            status = os.fstat(descriptor)
+        except ServersFile:
+            if _PATH_ONLY is not None:
+                os.close(descriptor)
+            # Else left open, see `open`.
+            raise
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        return status
+
+    def open(self, path: str, own: str, key: str) -> int:
+        """A descriptor to read what lies at `path`. Raises CorruptFile, OSError.
+
+        It is still to be asked about by `check_opened`, unless it is known. If that raises ServersFile it is left open: closing
+        it would end all locks that this process has on the file, SQLite's among them. So that there are not many of them, the
+        server's own files are not so much as opened once one was found.
+        """
+        self._check_name(path, own, key)
+        if not self._is_warned or _PATH_ONLY is None:
+            return os.open(path, _READ)
+        found = os.open(path, _PATH_ONLY | os.O_CLOEXEC)
+        try:
+            self.check_opened(found, path, own, key)
+            # The very file that was asked about, whatever lies at its path by now.
+            return os.open(path if _DESCRIPTORS is None else f"{_DESCRIPTORS}/{found}", _READ)
+        finally:
+            os.close(found)
+
+    def _check_name(self, path: str, own: str, key: str) -> None:
+        """Where nothing can be looked at unopened, the server's own files are known by their names before that."""
+        if _PATH_ONLY is None and self.refusal(real := os.path.realpath(path), own) == _LEADS_IN:
+            self.check(real, own, key)
+
     def is_known(self, own: str, device: int, etag: str) -> bool:
         """Whether this very version of a file was checked: a file that is moved is another version."""
         return (own, device, etag) in self._known
 
     def keep(self, own: str, device: int, etag: str) -> None:
         """It was."""
-        if len(self._known) >= _MAX_KNOWN:
-            self._known.clear()
-        self._known[own, device, etag] = None
+        # Files are opened by threads too.
+        with self._keeping:
+            while len(self._known) >= _MAX_KNOWN:
+                # The oldest.
+                del self._known[next(iter(self._known))]
+            self._known[own, device, etag] = None
 
 
 def real_path(descriptor: int, path: str) -> str:
@@ -90,6 +136,14 @@ def real_path(descriptor: int, path: str) -> str:
     if _GET_PATH is not None:
         return os.fsdecode(fcntl.fcntl(descriptor, _GET_PATH, bytes(_LONGEST_PATH)).rstrip(b"\0"))
     return os.path.realpath(path)
+
+
+def _alike(path: str) -> str:
+    """What all names of a place have in common: on macOS letters may be large or small, and accents apart or not.
+
+    Where it is not so, files beside the server's own that are called almost like them are closed as well.
+    """
+    return unicodedata.normalize("NFD", path.casefold()) if _PATH_ONLY is None else path
 
 
 def _prefix(folder: str) -> str:

@@ -42,7 +42,7 @@ class Answer:
     processor_s: float
 
 
-ANSWERS = {"v2 chunk 32^3": Answer(32_900, 0.0075), "v3 shard 128^3": Answer(2_104_100, 0.0356)}
+ANSWERS = {"v2 chunk 32^3": Answer(32_900, 0.0065), "v3 shard 128^3": Answer(2_104_100, 0.0409)}
 
 
 @dataclass(frozen=True, slots=True)

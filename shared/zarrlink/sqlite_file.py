@@ -142,8 +142,10 @@ class SqliteFile:
             connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
             # WAL with FULL: a link that was reported as revoked stays so after a power cut.
             connection.execute("PRAGMA synchronous = FULL")
-            # KiB: of a million links, the pages that lead to a thousand in use.
-            connection.execute("PRAGMA cache_size = -16384")
+            if threading.current_thread() is threading.main_thread():
+                # KiB: of a million links, the pages that lead to a thousand in use. Other threads, of which there may be dozens,
+                # hardly look links up.
+                connection.execute("PRAGMA cache_size = -16384")
             self._local.connection = connection
         return connection
 

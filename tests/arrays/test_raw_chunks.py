@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,20 @@ def test_a_chunk_of_another_length_is_damage_whatever_is_asked_of_it(
     with pytest.raises(CorruptFile) as caught:
         read(array, start, (x + 1, y + 1, z + 1))
     assert (caught.value.key, caught.value.expected, caught.value.found) == ("a/1/0.0.0", 2048, length)
+
+
+def test_a_part_that_comes_short_is_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_zarr2(tmp_path / "a/1", numbered((8, 8, 8)), (8, 8, 8))
+    array = opened(tmp_path, layer("zarr"))
+    read_part = LocalFiles.read
+
+    async def cut(self: LocalFiles, key: str, part: ByteRange | None = None, **options: Any) -> Any:
+        blob = await read_part(self, key, part, **options)
+        return blob and replace(blob, data=blob.data[:-1])
+
+    monkeypatch.setattr(LocalFiles, "read", cut)
+    with pytest.raises(CorruptFile, match="cut short"):
+        read(array, (0, 0, 0), (8, 8, 8))
 
 
 @pytest.mark.parametrize("form", ["zarr", "zarr3"])

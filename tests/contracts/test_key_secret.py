@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from builders.moto_aws import MotoAws, moto_aws
 from zarrlink.errors import LinkGone, SourceUnavailable
 from zarrlink.links.model import new_link_id
-from zarrlink.links.secrets import RING_S, SecretKeys, read_key_ring
+from zarrlink.links.secrets import RETRY_S, RING_S, SecretKeys, read_key_ring
 from zarrlink.links.token import KeyRing, load_or_create_keys
 
 
@@ -158,6 +158,9 @@ class Changing(Secret):
     def write(self, *names: str) -> None:
         super().__init__(json.dumps({"current": names[-1], **{name: name + TEXT for name in names}}))
 
+    def garble(self) -> None:
+        super().__init__("{" + TEXT)
+
     def get_secret_value(self, **request: Any) -> dict[str, Any]:
         self.reads += 1
         if self.failing:
@@ -180,7 +183,7 @@ def test_a_key_that_is_taken_out_ends_its_links_in_processes_that_run() -> None:
     assert keys.token(link_id)[0] == "b"
 
 
-def test_the_ring_that_is_known_goes_on_while_the_secret_cannot_be_read() -> None:
+def test_the_ring_that_is_known_goes_on_while_the_secret_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
     secret, now = Changing("a"), [0.0]
     keys = SecretKeys(secret, "the-secret", monotonic=lambda: now[0])
     secret.failing = True
@@ -193,8 +196,41 @@ def test_the_ring_that_is_known_goes_on_while_the_secret_cannot_be_read() -> Non
     assert keys.link_id(token) == token[1:17]
     assert keys.link_id(token) == token[1:17]
     assert secret.reads == 3, "asked again only after a while"
+    assert "cannot be read anew" in caplog.text
     secret.failing = False
     secret.write("b")
-    now[0] += RING_S
+    now[0] += RETRY_S
     with pytest.raises(LinkGone):
         keys.link_id(token)
+
+
+def test_a_secret_that_somebody_garbled_ends_no_links_and_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    secret, now = Changing("a"), [0.0]
+    keys = SecretKeys(secret, "the-secret", monotonic=lambda: now[0])
+    token = keys.token(new_link_id())
+    secret.garble()
+    now[0] += RING_S
+    assert keys.link_id(token) == token[1:17]
+    assert "the secret the-secret is not a key ring" in caplog.text
+    assert TEXT not in caplog.text
+
+
+def test_a_key_that_is_not_known_yet_is_looked_for_but_not_at_each_request() -> None:
+    secret, now = Changing("a"), [0.0]
+    keys = SecretKeys(secret, "the-secret", monotonic=lambda: now[0])
+    keys.read()
+    secret.write("a", "b")
+    link_id = new_link_id()
+    token = SecretKeys(secret, "the-secret").token(link_id)
+    assert token[0] == "b"
+    reads = secret.reads
+    for _ in range(3):
+        with pytest.raises(LinkGone):
+            keys.link_id(token)
+    assert secret.reads == reads
+    now[0] += RETRY_S
+    assert keys.link_id(token) == link_id
+    for _ in range(3):
+        with pytest.raises(LinkGone):
+            keys.link_id("c" + token[1:])
+    assert secret.reads == reads + 1

@@ -10,7 +10,9 @@ from typing import Any, Final
 
 import tensorstore as ts
 
+from zarrlink.arrays.compressed_names import check_names
 from zarrlink.arrays.failures import FAILURES, failure
+from zarrlink.arrays.object_keys import object_key
 from zarrlink.arrays.stored import StoredArray, key_in, stored_array, stored_volume
 from zarrlink.arrays.stores import Stores
 from zarrlink.arrays.volume import Volume
@@ -151,6 +153,10 @@ async def _open_scale(
         "multiscale_metadata": volume.document,
         "scale_metadata": scale.document,
     }
+    first = object_key(stored, (0, 0, 0))
+    if not scale.sharded and await source.stat(first) is None:
+        # Said before anybody reads. In folders every chunk that is missed is looked for under such names.
+        await check_names(stored, source, [first])
     return await _opened(spec, stored, source, {info: document.etag}, stores)
 
 

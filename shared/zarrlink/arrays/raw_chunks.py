@@ -134,6 +134,8 @@ class RawChunks:
             raise _other_length(key, chunk_bytes, error.length) from error
         if blob is not None and blob.object_bytes != chunk_bytes:
             raise _other_length(key, chunk_bytes, blob.object_bytes)
+        if blob is not None and len(blob.data) != len(part):
+            raise CorruptFile("a stored chunk is cut short", key=key, expected=len(part), found=len(blob.data))
         return blob
 
 

@@ -12,6 +12,7 @@ import tensorstore as ts
 from numpy.typing import NDArray
 
 from zarrlink.arrays.block_target import all_of
+from zarrlink.arrays.compressed_names import check_names
 from zarrlink.arrays.failures import FAILURES, failure
 from zarrlink.arrays.object_keys import Touched, touched_objects
 from zarrlink.arrays.raw_chunks import RawChunks
@@ -167,8 +168,10 @@ class TensorstoreVolume:
             # tensorstore takes a 404 for absence whoever says it, a gateway in front of the bucket too.
             there = await self._are_there(touched.key for touched in suspects)
             missed = [key for key, found in there.items() if not found]
-            for key in missed if in_folders else ():
-                tell(key, "")
+            if in_folders:
+                for key in missed:
+                    tell(key, "")
+                await check_names(self._stored, source, missed)
             await all_of([self._look_again(touched, part) for touched in suspects if there[touched.key]])
         if not in_folders and time.monotonic() - self._seen_s < _SEEN_S:
             return

@@ -7,6 +7,7 @@ The key ring's secret is JSON in one of the two forms of `parse_key_ring`. Cloud
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
@@ -17,6 +18,8 @@ from zarrlink.links.token import KeyRing, parse_key_ring
 
 EDGE_SECRET_LENGTH: Final = 32
 RING_S: Final = 300.0
+RETRY_S: Final = 15.0
+LOG: Final = logging.getLogger(__name__)
 
 
 class SecretsClient(Protocol):
@@ -26,15 +29,17 @@ class SecretsClient(Protocol):
 
 
 class SecretKeys:
-    """The key ring in a secret, read when it is first needed, and again every `RING_S`: so a key that is taken out ends its
-    links within that, and one that is new makes them. While the secret cannot be read, the ring that is known goes on."""
+    """The key ring in a secret, read when it is first needed, and again every `RING_S`, or for a key that it does not know: so
+    one that is taken out ends its links within that, and a new one's are known at once. While it cannot be read anew, the ring
+    that is known goes on."""
 
     def __init__(self, client: SecretsClient, secret: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._secret = secret
         self._monotonic = monotonic
         self._ring: KeyRing | None = None
-        self._due_s = 0.0
+        self._tried_s = float("-inf")
+        self._due_s = float("-inf")
 
     def token(self, link_id: str) -> str:
         """Raises as `read`."""
@@ -42,19 +47,29 @@ class SecretKeys:
 
     def link_id(self, token: str) -> str:
         """Raises LinkGone, and as `read`."""
-        return self.read().link_id(token)
+        ring = self.read()
+        # Anybody can make up such a token, so not at each.
+        if token[:1] not in ring.keys and self._monotonic() >= self._tried_s + RETRY_S:
+            ring = self._read_anew()
+        return ring.link_id(token)
 
     def read(self) -> KeyRing:
         """The ring as it is known, or anew. Raises as `read_key_ring`."""
-        ring, now = self._ring, self._monotonic()
-        if ring is None or now >= self._due_s:
-            try:
-                ring = read_key_ring(self._client, self._secret)
-            except SourceUnavailable:
-                if ring is None:
-                    raise
-            self._ring, self._due_s = ring, now + RING_S
-        return ring
+        if self._ring is None or self._monotonic() >= self._due_s:
+            return self._read_anew()
+        return self._ring
+
+    def _read_anew(self) -> KeyRing:
+        self._tried_s = self._monotonic()
+        try:
+            self._ring = read_key_ring(self._client, self._secret)
+            self._due_s = self._tried_s + RING_S
+        except (SourceUnavailable, ValueError) as error:
+            if self._ring is None:
+                raise
+            LOG.error("the keys of links cannot be read anew, and those of before go on: %s", error)  # noqa: TRY400 (no cause: it may hold the secret)
+            self._due_s = self._tried_s + RETRY_S
+        return self._ring
 
 
 class SecretEdge:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -16,11 +17,12 @@ from zarrlink.arrays.compressed_names import check_names
 from zarrlink.arrays.failures import FAILURES, failure
 from zarrlink.arrays.object_keys import Touched, touched_objects
 from zarrlink.arrays.raw_chunks import RawChunks
+from zarrlink.arrays.second_look import Present, never_written, with_copy
 from zarrlink.arrays.stored import StoredArray
 from zarrlink.arrays.stores import Stores
 from zarrlink.arrays.volume import StoredObject
 from zarrlink.arrays.watch import tell
-from zarrlink.errors import InvalidRequest, SourceChanged, SourceUnavailable
+from zarrlink.errors import CorruptFile, InvalidRequest, SourceChanged, SourceUnavailable
 from zarrlink.formats.source_precomputed import PrecomputedScale
 from zarrlink.geometry import Vec3, vec3
 from zarrlink.storage.interface import ByteSource
@@ -107,15 +109,18 @@ class TensorstoreVolume:
 
     async def _fetch(self, start: Vec3, end: Vec3, part: _Part) -> NDArray[Any]:
         if self._raw is not None:
-            x, y, z = (high - low for low, high in zip(start, end, strict=True))
-            voxels = np.full((part.channel_count, z, y, x), self._fill)
-            await self._raw.read(voxels, start, end, part.extra, part.channels)
-            return voxels
+            return await self._fetch_raw(self._raw, start, end, part)
         if self._source.absence_trust_s == 0:
             # Files, which may be links to where nothing may be read: tensorstore would follow them.
             touched = touched_objects(self._stored, start, end, part.extra, part.channels)
             await self._are_there(each.key for each in touched)
-        return await self._decode(start, end, part)
+        return await self._decode(self._opened, start, end, part)
+
+    async def _fetch_raw(self, chunks: RawChunks, start: Vec3, end: Vec3, part: _Part) -> NDArray[Any]:
+        x, y, z = (high - low for low, high in zip(start, end, strict=True))
+        voxels = np.full((part.channel_count, z, y, x), self._fill)
+        await chunks.read(voxels, start, end, part.extra, part.channels)
+        return voxels
 
     async def _are_there(self, keys: Iterable[str]) -> dict[str, bool]:
         """Which objects there are. Raises where it is something that cannot be read, or where that cannot be told."""
@@ -127,10 +132,10 @@ class TensorstoreVolume:
                     await asyncio.sleep(0)
         return found
 
-    async def _decode(self, start: Vec3, end: Vec3, part: _Part) -> NDArray[Any]:
+    async def _decode(self, opened: ts.TensorStore, start: Vec3, end: Vec3, part: _Part) -> NDArray[Any]:
         stored, axes = self._stored, self._stored.axes
         spans = [slice(low, high) for low, high in zip(start, end, strict=True)]
-        index: list[Any] = [0] * self._opened.rank
+        index: list[Any] = [0] * opened.rank
         # The axes that stay, in the order in which they shall come out.
         order = [axes.z, axes.y, axes.x]
         for axis, span in zip(order, spans[::-1], strict=True):
@@ -144,7 +149,7 @@ class TensorstoreVolume:
             index[described.index] = at
         kept = sorted(axis for axis in order if axis is not None)
         try:
-            view = self._opened[tuple(index)]
+            view = opened[tuple(index)]
             view = view.transpose([kept.index(axis) for axis in order if axis is not None])
             voxels = await view.read(order="C")
         except FAILURES as error:
@@ -199,10 +204,26 @@ class TensorstoreVolume:
 
         Raises SourceChanged.
         """
+        first, channels = part.channels[0], touched.channels
         async with self._stores.reads:
-            voxels = (await self._fetch(touched.start, touched.end, part))[slice(*touched.channels)]
+            voxels = await self._fetch_there(touched, _Part(part.extra, (first + channels[0], first + channels[1])))
         if not (np.isnan(voxels) if np.isnan(self._fill) else voxels == self._fill).all():
             raise SourceChanged(touched.key)
+
+    async def _fetch_there(self, touched: Touched, part: _Part) -> NDArray[Any]:
+        """What is in an object of which just `part` is touched. In folders it raises SourceChanged where it is missed again."""
+        stored, source, start, end = self._stored, self._source, touched.start, touched.end
+        if source.absence_trust_s != 0:
+            return await self._fetch(start, end, part)
+        if self._raw is not None:
+            return await self._fetch_raw(RawChunks(stored, Present(source)), start, end, part)
+        emptied = await never_written(self._opened, stored, source, touched.key)
+        if emptied is not None:
+            # Else some of it was written, and seems to be fill value.
+            with suppress(CorruptFile, SourceUnavailable):
+                return await self._decode(emptied, start, end, part)
+        copy = await with_copy(self._opened, stored, source, touched.key)
+        return await (self._fetch(start, end, part) if copy is None else self._decode(copy, start, end, part))
 
 
 def _box(start: Vec3, end: Vec3, origin: Vec3) -> tuple[slice, ...]:

@@ -116,19 +116,29 @@ class LocalFiles:
         return Stat(etag, status.st_size)
 
     def _confirm_absence(self, path: str, key: str) -> None:
-        """Raises SourceUnavailable where it cannot be told whether a file that is not there was ever written.
+        """Raises SourceUnavailable where it cannot be told whether a file that is not there was ever written, SourceChanged
+        where something is there by now.
 
         A link whose target is gone (an unmounted disk, an annexed file that was not fetched) looks like a file that
-        was never written. So the deepest part of the path that there is must be a folder, where files may be read.
+        was never written. So the deepest part of the path that there is must be a folder, where files may be read, and
+        what comes next must be missing in that very folder: by its path it could be another one, or back, at each look.
         """
-        while len(path) > len(self.name) and not os.path.lexists(path):
-            path = path.rpartition("/")[0]
-        try:
-            mode = self._reach.look(path, self._prefix, key).st_mode
-        except OSError:
-            mode = 0
-        if not stat_modes.S_ISDIR(mode) and not stat_modes.S_ISREG(mode):
-            raise SourceUnavailable("a link leads nowhere, or the dataset's folder is gone", key=key)
+        while True:
+            folder, _, name = path.rpartition("/")
+            try:
+                if not self._reach.holds(folder or "/", name, self._prefix, key):
+                    return
+                break
+            except FileNotFoundError:
+                path = folder
+                # A link is there, wherever it leads.
+                if len(folder) <= len(self.name) or os.path.lexists(folder):
+                    break
+            except OSError as error:
+                raise _unavailable(key, error) from error
+        if os.path.exists(path):  # noqa: PTH110 (text)
+            raise SourceChanged(key)
+        raise SourceUnavailable("a link leads nowhere, or the dataset's folder is gone", key=key)
 
     def _path(self, key: str) -> str:
         # Keys come from our own code and from checked descriptions; this is the second lock on the door.

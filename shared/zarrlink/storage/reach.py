@@ -92,6 +92,22 @@ class Reach:
         os.close(descriptor)
         return status
 
+    def holds(self, folder: str, name: str, own: str, key: str) -> bool:
+        """Whether a folder that may be read has `name` in it, be it a link that leads nowhere; "" is the folder itself.
+
+        Raises CorruptFile, OSError: FileNotFoundError where there is no such folder.
+        """
+        # A file of the server is not opened by this anywhere.
+        found = os.open(folder, os.O_DIRECTORY | (_READ if _PATH_ONLY is None else _PATH_ONLY | os.O_CLOEXEC))
+        try:
+            self.check_opened(found, folder, own, key)
+            os.stat(name or ".", dir_fd=found, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        finally:
+            os.close(found)
+        return True
+
     def open(self, path: str, own: str, key: str) -> int:
         """A descriptor to read what lies at `path`. Raises CorruptFile, OSError.
 
